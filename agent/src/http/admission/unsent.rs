@@ -375,6 +375,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn body_that_is_held_twice_counts_once_until_both_are_dropped() {
+        let (unsent, counters) = unsent();
+        let body = Bytes::from(body());
+        let (first, second) = (unsent.hold(body.clone()), unsent.hold(body.clone()));
+        assert_eq!((&first, &second), (&body, &body));
+        assert_eq!(counters.read().unsent.bytes, SIZE as u64);
+        drop(first);
+        assert_eq!(counters.read().unsent.bytes, SIZE as u64);
+        drop(second);
+        assert_eq!(counters.read().unsent.bytes, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn parts_that_wait_count_until_they_are_dropped() {
         let (unsent, counters) = unsent();
         let (first, second) = (unsent.reserve(SIZE), unsent.reserve(SIZE));
