@@ -261,6 +261,27 @@ fn targets_prints_each_external_exporter_with_its_templates() {
 }
 
 #[test]
+fn targets_prints_where_processes_of_the_node_would_be_asked() {
+    let word = format!("headcount-targets-{}", std::process::id());
+    let flags = ["-accounting=procfs", "--no-collector.passenger"];
+    let names = format!("-procnames={word}");
+    let agent = Launch::new().args(&flags).arg(names).start();
+    let folder = tempfile::tempdir().unwrap();
+    let yaml =
+        format!("process_names: [{{name: Shop, cmdline: ['{word}'], scrape: {{path: /m}}}}]\n");
+    fs::write(folder.path().join("c.yml"), yaml).unwrap();
+    let ended = with_file(&folder, &["targets", "-config.path"]);
+    let row = ended.stdout.lines().find(|line| line.starts_with("Shop "));
+    let row = row.unwrap_or_else(|| panic!("{ended:#?}"));
+    let asked_at = format!("  http://{}/m  ", agent.address);
+    assert!(row.contains(&asked_at), "{row}");
+    assert!(
+        row.contains("  route, node  ") && row.ends_with(" (headcount), item 1 (line 1)"),
+        "{row}"
+    );
+}
+
+#[test]
 fn check_reads_the_files_of_fan_in() {
     let folder = fan_in("{}", "[]");
     let clean = with_file(&folder, &["check"]);
