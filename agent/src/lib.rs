@@ -34,7 +34,7 @@ pub mod targets;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -248,9 +248,10 @@ fn parts_of(
 
 /// Starts the service broker, if there is one, and the thread that writes its file.
 fn start_broker(settings: &Settings) -> Result<Option<ServiceBroker>, Error> {
-    let broker = settings.targets.broker().map(|config| {
+    let broker = settings.targets.broker().map(|(config, allowed_paths)| {
         let sandbox = Arc::clone(&settings.sandbox);
-        ServiceBroker::start(config, move |directory| sandbox.confine_broker(directory))
+        let confine = move |directory: &Path| sandbox.confine_broker(directory);
+        ServiceBroker::start(config, allowed_paths, confine)
     });
     broker.transpose().map_err(Error::Broker)
 }

@@ -38,7 +38,7 @@ pub(crate) use client::HostNames;
 use fan_in::FanInAnswers;
 pub(crate) use kind::TargetKind;
 
-use crate::config::{BrokerConfig, FanInConfig};
+use crate::config::{BrokerConfig, FanInConfig, PathRule};
 use crate::exposition::Descriptor;
 use crate::host::Host;
 
@@ -54,9 +54,10 @@ pub struct TargetSettings {
 }
 
 impl TargetSettings {
-    /// The service broker of fan-in, if there is one.
-    pub fn broker(&self) -> Option<&BrokerConfig> {
-        self.fan_in.as_ref()?.broker.as_ref()
+    /// The service broker of fan-in, if there is one, and the paths that applications may have.
+    pub fn broker(&self) -> Option<(&BrokerConfig, &[PathRule])> {
+        let fan_in = self.fan_in.as_ref()?;
+        Some((fan_in.broker.as_ref()?, &fan_in.allowed_paths))
     }
 }
 

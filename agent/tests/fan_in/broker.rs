@@ -18,11 +18,16 @@ const VERSION: &str = "X-Broker-API-Version: 2.17\r\n";
 impl Site {
     /// An agent with a broker.
     fn broker(&self) -> Launch {
+        self.broker_with("")
+    }
+
+    /// The same, with these further lines in the section `fan_in`.
+    fn broker_with(&self, lines: &str) -> Launch {
         let (password, file) = (self.routes().with_file_name("password"), self.stored());
         std::fs::write(&password, "pass\n").unwrap();
         let (password, file) = (password.display(), file.display());
         self.launch(&format!(
-            "  broker: {{username: user, password_file: {password}, file: {file}}}\n"
+            "  broker: {{username: user, password_file: {password}, file: {file}}}\n{lines}"
         ))
     }
 
@@ -126,6 +131,25 @@ fn stored_path_wins_over_metric_path_until_it_is_unbound() {
         total(&agent, "headcount_fan_in_broker_applications", &[]),
         0.0
     );
+}
+
+#[test]
+fn stored_path_must_be_allowed_when_it_is_stored_and_when_it_is_asked_for() {
+    let instance = Instance::text("a 1\n");
+    let site = Site::of(&[instance.address]);
+    let allowed = |key: &str| format!("  allowed_paths: {{{key}: [/metrics, /good]}}\n");
+    let by_id = site.broker_with(&allowed(ID)).start();
+    assert_eq!(bind(by_id.address, ID, "b1", "/bad"), Some(400));
+    assert_eq!(bind(by_id.address, ID, "b1", "/good"), Some(201));
+    merged(&by_id, &format!("{PATH}?metric_path=/bad"));
+    drop(by_id);
+    let by_names = site.broker_with(&allowed("myorg/dev/app")).start();
+    merged(&by_names, PATH);
+    assert_eq!(bind(by_names.address, ID, "b2", "/bad"), Some(201));
+    assert_eq!(by_names.ask(PATH).code, 403);
+    assert_eq!(unbind(by_names.address, "b2"), Some(200));
+    merged(&by_names, PATH);
+    assert_eq!(paths(&instance), ["/good", "/good", "/metrics"]);
 }
 
 #[test]

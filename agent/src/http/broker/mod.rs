@@ -28,8 +28,10 @@ use self::call::{BrokerCall, binding_of, body_of, check_ids};
 use self::credentials::BrokerCredentials;
 use super::admission::Limits;
 use super::reply::{JSON, Reply, reply};
-use crate::config::BrokerConfig;
-use crate::targets::fan_in::broker::{BindingChange, BindingOutcome, BrokerHandle, StoredPaths};
+use crate::config::{BrokerConfig, PathRule};
+use crate::targets::fan_in::broker::{
+    BindingChange, BindingOutcome, BrokerHandle, StoredBinding, StoredPaths,
+};
 
 const PREFIX: &str = "/broker/v2/";
 const VERSION: &str = "x-broker-api-version";
@@ -43,6 +45,8 @@ pub struct ServiceBroker {
     service_id: String,
     plan_id: String,
     storage: BrokerHandle,
+    /// The paths that applications may have, by id.
+    allowed_paths: Vec<PathRule>,
 }
 
 /// Why a call has no result: a status, a word for programs and a text for people.
@@ -93,12 +97,14 @@ pub(super) fn has_path(path: &str) -> bool {
 }
 
 impl ServiceBroker {
-    /// Reads the password, and starts the thread that stores paths, which gives up its rights by `confine`.
+    /// Reads the password, and starts the thread that stores paths, which gives up its rights by `confine`. A path is refused if the
+    /// `allowed_paths` of its application, by id, are others.
     ///
     /// # Errors
     /// There is no password, or the thread cannot be started.
     pub(crate) fn start(
         config: &BrokerConfig,
+        allowed_paths: &[PathRule],
         confine: impl FnOnce(&Path) + Send + 'static,
     ) -> Result<Self, String> {
         let credentials = BrokerCredentials::new(&config.username, &config.password()?)?;
@@ -109,6 +115,7 @@ impl ServiceBroker {
             service_id: config.service_id.clone(),
             plan_id: config.plan_id.clone(),
             storage,
+            allowed_paths: allowed_paths.to_vec(),
         })
     }
 
@@ -208,7 +215,9 @@ impl ServiceBroker {
             BrokerCall::Instance => Ok((StatusCode::OK, json!({}))),
             BrokerCall::Binding(id) if is_put => {
                 check_ids(body, ids, true)?;
-                let change = BindingChange::Bind(binding_of(id, body)?);
+                let binding = binding_of(id, body)?;
+                self.check_path(&binding)?;
+                let change = BindingChange::Bind(binding);
                 self.change(change, StatusCode::CREATED).await
             }
             BrokerCall::Binding(id) if *method == Method::DELETE => {
@@ -225,6 +234,23 @@ impl ServiceBroker {
                     Err(BrokerError::new(StatusCode::NOT_FOUND, "NotFound", what))
                 }
             },
+        }
+    }
+
+    /// Refuses a path that the first rule for the id of the application does not allow. Rules by names and routes hold when instances
+    /// are asked: here only the id is known.
+    fn check_path(&self, binding: &StoredBinding) -> Result<(), BrokerError> {
+        let mut rules = self.allowed_paths.iter();
+        let id = &binding.application;
+        let rule = rules.find(|rule| rule.application.eq_ignore_ascii_case(id));
+        match rule {
+            Some(rule) if !binding.path.is_empty() && !rule.paths.contains(&binding.path) => {
+                let paths = rule.paths.join(", ");
+                Err(BrokerError::bad(format!(
+                    "endpoint must be one of the paths that this application may have: {paths}"
+                )))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -24,10 +24,14 @@ impl Site {
             file: folder.path().join("broker.json"),
         };
         std::fs::write(&config.password_file, "pass\n").unwrap();
+        let allowed = [PathRule {
+            application: "RESTRICTED".to_owned(),
+            paths: vec!["/a".to_owned(), "/b".to_owned()],
+        }];
         if let Some(stored) = stored {
             std::fs::write(&config.file, stored).unwrap();
         }
-        let broker = ServiceBroker::start(&config, |_| ()).unwrap();
+        let broker = ServiceBroker::start(&config, &allowed, |_| ()).unwrap();
         Self { broker, folder }
     }
 
@@ -276,4 +280,25 @@ fn path_that_cannot_be_written_gets_500_and_is_not_stored() {
     std::fs::remove_dir(site.folder.path().join("broker.json.new")).unwrap();
     assert_eq!(site.ask("PUT", BINDING, &bind("/x")).0, 201);
     assert_eq!(site.broker.stored().path_of("APP").as_deref(), Some("/x"));
+}
+
+#[test]
+fn path_that_the_application_may_not_have_is_refused() {
+    let site = Site::new(None);
+    let bind = |path: &str| {
+        let body = json!({
+            "service_id": "s",
+            "plan_id": "p",
+            "app_guid": "restricted",
+            "parameters": { "endpoint": path },
+        });
+        site.ask("PUT", BINDING, &body.to_string())
+    };
+    let (status, body) = bind("/c");
+    let description = body["description"].as_str().unwrap();
+    assert!(
+        status == 400 && description.ends_with("may have: /a, /b"),
+        "{body}"
+    );
+    assert_eq!((bind("").0, bind("/b").0), (200, 201));
 }
