@@ -370,14 +370,14 @@ mod tests {
             ),
             (
                 "{name: a}",
-                "/c.yml:3: fan_in: external_exporters: host: found nothing, expected ip:port",
+                "/c.yml:3: fan_in: external_exporters: host: found nothing, expected the host of a URL",
             ),
             (
-                "{host: exporter:80}",
-                "found a string \"exporter:80\", expected ip:port; names are not resolved",
+                "{host: http://exporter:80}",
+                "found a string \"http://exporter:80\", expected the host of a URL",
             ),
             ("{host: '{{.AppName}}'}", "only params may have templates"),
-            ("{host: 10.0.0.1:0}", "expected ip:port"),
+            ("{host: 10.0.0.1:0}", "expected the host of a URL"),
             (
                 "{host: [a]}",
                 "found a list, expected a string that is not empty",

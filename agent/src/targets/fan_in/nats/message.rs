@@ -218,11 +218,11 @@ mod tests {
     fn instance_that_cannot_be_asked_is_counted() {
         for (fields, cause) in [
             (
-                r#""host":"cell.internal","port":80,"uris":["r"]"#,
-                r#""cell.internal:80": expected ip:port; names are not resolved"#,
+                r#""host":"cell_/internal","port":80,"uris":["r"]"#,
+                r#""cell_/internal:80": expected host:port"#,
             ),
             (r#""host":"10.0.0.1","uris":["r"]"#, "with a port"),
-            (r#""port":80,"uris":["r"]"#, r#"":80": expected ip:port"#),
+            (r#""port":80,"uris":["r"]"#, r#"":80": expected host:port"#),
             (
                 r#""host":"0.0.0.0","port":80,"uris":["r"]"#,
                 "address of one instance",
@@ -236,6 +236,11 @@ mod tests {
             assert_eq!((found.instances.len(), found.unusable), (0, 1), "{fields}");
             assert!(found.example.unwrap().contains(cause), "{fields}");
         }
+        let found = with(r#""host":"cell.internal","port":80,"uris":["r"]"#).unwrap();
+        assert_eq!(
+            found.instances[0].instance.address.to_string(),
+            "cell.internal:80"
+        );
         let found = with(r#""host":"::1","port":80,"uris":["a","b/"]"#).unwrap();
         let shown = found
             .instances
