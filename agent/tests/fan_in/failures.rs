@@ -19,7 +19,7 @@ fn beside_a_good_one(failing: &[SocketAddr], lines: &str) -> (Agent, Scrape) {
     let site = Site::of(&all);
     let agent = site.launch(lines).start();
     let answer = agent
-        .begin(PATH, "X-Prometheus-Scrape-Timeout-Seconds: 2\r\n")
+        .begin(PATH, "X-Prometheus-Scrape-Timeout-Seconds: 5\r\n")
         .answer();
     let scrape = scrape(answer);
     assert_eq!(up(&scrape, good.address), Some(1.0), "{}", scrape.body);

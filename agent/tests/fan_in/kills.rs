@@ -171,7 +171,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 #[test]
 fn answers_are_complete_for_the_living_while_others_are_killed() {
-    let kills = number("HEADCOUNT_KILLS", 300);
+    let kills = number("HEADCOUNT_KILLS", 200);
     let seconds = number("HEADCOUNT_SECONDS", 0);
     let seed = number("HEADCOUNT_SEED", 1);
     let mut rng = Rng::with_seed(seed);

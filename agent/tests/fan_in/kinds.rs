@@ -128,7 +128,7 @@ fn instances_of_every_kind_named_by_a_router_are_in_one_answer() {
         ))
         .start();
     let ask = |nth: usize, caller: &str| {
-        let headers = format!("X-Prometheus-Scrape-Timeout-Seconds: 3\r\n{caller}");
+        let headers = format!("X-Prometheus-Scrape-Timeout-Seconds: 5\r\n{caller}");
         let asked = agent.begin(PATH, &headers);
         until("all are asked", || {
             cases.iter().all(|(one, _)| one.heads().len() >= nth)
