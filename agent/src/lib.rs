@@ -345,7 +345,7 @@ fn start_owner(
         memory::give_back();
         // The receiver is gone if the run has ended meanwhile.
         let _ = ready.send(());
-        let _ = settled.send(accounting(state.plan()));
+        let _ = settled.send(state.plan().in_words());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -400,7 +400,7 @@ fn prepare(
     let obstacle = bpf::obstacle(&host);
     let mut start = bpf::start(accounting, obstacle, sizes, host.page_size).map_err(|reason| {
         Error::Accounting {
-            tier: word(accounting),
+            tier: accounting.word(),
             reason,
         }
     })?;
@@ -465,26 +465,11 @@ fn prepare(
     ))
 }
 
-fn word(accounting: AccountingRequest) -> &'static str {
-    match accounting {
-        AccountingRequest::Auto => "auto",
-        AccountingRequest::Only(tier) => tier.word(),
-    }
-}
-
 fn report(start: &bpf::Started) {
     for warning in &start.warnings {
         log::warn!("{warning}");
     }
-    log::info!("accounting: {}", accounting(start.plan));
-}
-
-/// The chosen tier in words.
-fn accounting(plan: bpf::Plan) -> String {
-    match plan.exit_hook {
-        Some(hook) => format!("{} tier, final totals at {}", plan.tier.word(), hook.word()),
-        None => "/proc only; processes that live between two scrapes are not seen".to_owned(),
-    }
+    log::info!("accounting: {}", start.plan.in_words());
 }
 
 /// The limits of the HTTP server, with as many connections as the descriptor limit allows.

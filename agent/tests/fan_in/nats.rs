@@ -158,7 +158,7 @@ fn bad_messages_are_counted_and_take_nothing_away() {
         &but("uris", json!(7)),
         &but("route_service_url", json!("http://x")),
         &but("tags", json!({"component": "router"})),
-        &but("host", json!("cell.internal")),
+        &but("host", json!("cell_/internal")),
         &but("uris", json!([])),
         &but("padding", json!("x".repeat(100_000))),
     ] {

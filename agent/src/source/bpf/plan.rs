@@ -15,6 +15,16 @@ pub enum AccountingRequest {
     Only(Tier),
 }
 
+impl AccountingRequest {
+    /// Its name in flags and messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Only(tier) => tier.word(),
+        }
+    }
+}
+
 /// The programs that the agent loads. [`Tier::Procfs`] loads nothing and has no exit hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -25,6 +35,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The chosen tier, for the log.
+    pub fn in_words(self) -> String {
+        match self.exit_hook {
+            Some(hook) => format!("{} tier, final totals at {}", self.tier.word(), hook.word()),
+            None => "/proc only; processes that live between two scrapes are not seen".to_owned(),
+        }
+    }
+
     /// `/proc` only.
     pub const PROCFS: Self = Self {
         tier: Tier::Procfs,
