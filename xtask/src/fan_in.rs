@@ -1,12 +1,12 @@
 //! `cargo xtask fan-in [--seconds N] [--seed N]`: kills the sources and instances of the fan-in with -9 while it is scraped.
 //!
 //! In come how long, a minute without it, and the seed that chooses what is killed and when. Out comes what was killed and found:
-//! the line of a test of the binary `fan_in`, which receives both in `HEADCOUNT_SECONDS` and `HEADCOUNT_SEED`. `cargo test` runs
-//! the short form of it.
+//! the line of a test of the binary `fan_in`, which receives both in `HEADCOUNT_SECONDS` and `HEADCOUNT_SEED`, and the path of Debian's
+//! nats-server in `HEADCOUNT_NATS`. `cargo test` runs the short form of it, without that.
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{command, setup, workspace};
+use crate::{command, parity, setup, workspace};
 
 /// The tests that kill.
 const TESTS: &str = "kills::";
@@ -18,6 +18,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     cargo
         .env("HEADCOUNT_SECONDS", seconds.to_string())
         .env("HEADCOUNT_SEED", seed.to_string())
+        .env("HEADCOUNT_NATS", parity::nats_server()?)
         .args(["--", "--nocapture", TESTS]);
     command::run(&mut cargo)
 }

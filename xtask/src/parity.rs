@@ -20,7 +20,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         &workspace::target_dir().join("peer"),
     )?;
     let prometheus = unpacked("prometheus", 40, "usr/bin/promtool")?;
-    let nats = unpacked("nats-server", 4, "usr/sbin/nats-server")?;
     let node_exporter = peer::fetch(
         &peer::NODE_EXPORTER,
         &workspace::target_dir().join("peer/node_exporter"),
@@ -29,12 +28,17 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     cargo
         .env("HEADCOUNT_PEER", &peer.binary)
         .env("HEADCOUNT_PROMETHEUS", prometheus)
-        .env("HEADCOUNT_NATS", nats.join("nats-server"))
+        .env("HEADCOUNT_NATS", nats_server()?)
         .env("HEADCOUNT_NODE_EXPORTER", node_exporter.binary)
         .env("HEADCOUNT_PYTHON_CLIENT", python_client()?)
         .args(["--", "--nocapture"])
         .args(arguments);
     command::run(&mut cargo)
+}
+
+/// The path of Debian's nats-server.
+pub(crate) fn nats_server() -> Result<PathBuf> {
+    Ok(unpacked("nats-server", 4, "usr/sbin/nats-server")?.join("nats-server"))
 }
 
 /// The folder of a program, from a package of Debian's oldest suite, whose builds run on newer ones, too.

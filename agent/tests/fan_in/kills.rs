@@ -1,15 +1,18 @@
-//! Instances and routers are killed with -9 and started again, in the order of a seed, before and while the agent answers.
+//! Instances, routers and a nats-server are killed with -9 and started again, in the order of a seed, before and while the agent answers.
 //!
 //! An instance that lives before a scrape begins and after it has ended must be in the answer with all its series. One that ends
 //! or starts meanwhile is there with all of them or with none. No counter of the agent falls, and it does not grow.
 //!
-//! In: `HEADCOUNT_KILLS`, `HEADCOUNT_SECONDS` and `HEADCOUNT_SEED`: the test ends after so many kills and so many seconds.
-//! `cargo xtask fan-in` sets the last two; without them it is the short form. Out: what was done and found, in one line.
+//! In: `HEADCOUNT_KILLS`, `HEADCOUNT_SECONDS` and `HEADCOUNT_SEED`: the test ends after so many kills and so many seconds;
+//! `HEADCOUNT_NATS`, the path of nats-server. `cargo xtask fan-in` sets the last three; without them it is the short form, in which
+//! routers name all instances. Out: the kills and findings, in one line.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
@@ -18,13 +21,16 @@ use serde_json::json;
 
 use crate::instance::answer;
 use crate::mortal::Mortal;
-use crate::support::agent::Agent;
+use crate::nats::message;
+use crate::support::agent::{Agent, until};
 use crate::{PATH, Scrape, Site, endpoint, error, labels, scrape, up};
 
 const INSTANCES: usize = 12;
 /// Series of an instance.
 const SERIES: usize = 200;
 const ROUTERS: usize = 2;
+/// Instances that are announced on the bus, if there is one; the last ones. No router names them.
+const ANNOUNCED: usize = 4;
 /// The agent may hold so much more in the second half of the time than in the first.
 const MEMORY: u64 = 4 << 20;
 const DESCRIPTORS: usize = 4;
@@ -64,7 +70,7 @@ impl Victim {
 /// and connections do not begin there.
 fn addresses() -> Vec<SocketAddr> {
     let [.., third, fourth] = std::process::id().to_be_bytes();
-    let listeners = (0..INSTANCES + ROUTERS)
+    let listeners = (0..INSTANCES + ROUTERS + 1)
         .map(|_| TcpListener::bind(SocketAddr::from(([127, 1, third, fourth], 0))).unwrap());
     // All at a time, so that they differ.
     let listeners: Vec<TcpListener> = listeners.collect();
@@ -86,8 +92,38 @@ fn body(index: usize) -> String {
     body
 }
 
-/// The instances, in the order of the index, and then the routers, each of which names all instances.
-fn victims(instances: &[SocketAddr], routers: &[SocketAddr]) -> Vec<Victim> {
+/// A bus on which instances are announced.
+struct Bus {
+    program: OsString,
+    address: SocketAddr,
+    /// The number of its victim.
+    victim: usize,
+}
+
+impl Bus {
+    /// Announces instances, as their components do all the time.
+    fn announce(&self, instances: &[SocketAddr]) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut lines = "CONNECT {\"verbose\":false}\r\n".to_owned();
+        for (index, address) in instances.iter().enumerate().skip(INSTANCES - ANNOUNCED) {
+            let message = message(*address, index).to_string();
+            write!(
+                lines,
+                "PUB router.register {}\r\n{message}\r\n",
+                message.len()
+            )
+            .unwrap();
+        }
+        lines.push_str("PING\r\n");
+        stream.write_all(lines.as_bytes()).unwrap();
+        let answers = BufReader::new(stream).lines();
+        assert!(answers.map_while(Result::ok).any(|line| line == "PONG"));
+    }
+}
+
+/// The instances, in the order of the index, and then the routers, each of which names all instances but those on the bus, and the
+/// bus.
+fn victims(instances: &[SocketAddr], routers: &[SocketAddr], bus: Option<&Bus>) -> Vec<Victim> {
     let mut victims = Vec::new();
     for (index, address) in instances.iter().copied().enumerate() {
         let answer = answer("200 OK", "", body(index).as_bytes());
@@ -95,7 +131,8 @@ fn victims(instances: &[SocketAddr], routers: &[SocketAddr]) -> Vec<Victim> {
             Mortal::serving(address, &answer)
         }));
     }
-    let endpoints = instances.iter().enumerate();
+    let routed = INSTANCES - bus.map_or(0, |_| ANNOUNCED);
+    let endpoints = instances[..routed].iter().enumerate();
     let endpoints: Vec<_> = endpoints.map(|(index, at)| endpoint(*at, index)).collect();
     let routes = json!({"app.example.com": endpoints}).to_string();
     for address in routers.iter().copied() {
@@ -103,6 +140,14 @@ fn victims(instances: &[SocketAddr], routers: &[SocketAddr]) -> Vec<Victim> {
         victims.push(Victim::new("routers", move || {
             Mortal::serving(address, &answer)
         }));
+    }
+    if let Some(Bus {
+        program, address, ..
+    }) = bus
+    {
+        let (program, address) = (program.clone(), *address);
+        let start = move || Mortal::nats(&program, address);
+        victims.push(Victim::new("nats-servers", start));
     }
     victims
 }
@@ -178,16 +223,38 @@ fn answers_are_complete_for_the_living_while_others_are_killed() {
     let began = Instant::now();
 
     let addresses = addresses();
-    let (instances, routers) = addresses.split_at(INSTANCES);
-    let mut victims = victims(instances, routers);
+    let (instances, others) = addresses.split_at(INSTANCES);
+    let (routers, bus) = others.split_at(ROUTERS);
+    let bus = std::env::var_os("HEADCOUNT_NATS").map(|program| Bus {
+        program,
+        address: bus[0],
+        victim: INSTANCES + ROUTERS,
+    });
+    let mut victims = victims(instances, routers, bus.as_ref());
     let site = Site::of(&[]);
     let urls = routers
         .iter()
         .map(|address| format!("{{url: 'http://{address}'}}"));
     let urls: Vec<_> = urls.collect();
+    let nats = bus.iter().map(|bus| bus.address);
+    let nats = nats.map(|address| format!("  nats: {{servers: ['nats://{address}']}}\n"));
+    let nats: String = nats.collect();
     let agent = site
-        .launch(&format!("  gorouters: [{}]\n", urls.join(", ")))
+        .launch(&format!("  gorouters: [{}]\n{nats}", urls.join(", ")))
         .start();
+    let announce = |victims: &[Victim]| {
+        let alive = bus
+            .as_ref()
+            .filter(|bus| victims[bus.victim].process.is_some());
+        if let Some(bus) = alive {
+            bus.announce(instances);
+        }
+    };
+    until("all instances", || {
+        announce(&victims);
+        let answer = agent.ask(PATH);
+        answer.code == 200 && answer.body.matches("{part=\"0\"").count() == INSTANCES
+    });
 
     let mut known = BTreeMap::new();
     let mut holdings = Vec::new();
@@ -232,6 +299,7 @@ fn answers_are_complete_for_the_living_while_others_are_killed() {
         }
         known = found;
         holdings.push(holding(&agent));
+        announce(&victims);
     }
 
     let (first, second) = holdings.split_at(holdings.len() / 2);

@@ -1,7 +1,12 @@
-//! A server with one answer in a process of its own, forked from this one, so that a test can kill it with -9.
+//! Servers in processes of their own, so that a test can kill them with -9: one with one answer, forked from this process, and
+//! Debian's nats-server.
 
-use std::net::{SocketAddr, TcpListener};
+use std::ffi::OsStr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
+use std::process::{Command, Stdio};
+
+use crate::support::agent::until;
 
 /// Largest request that is heard.
 const REQUEST: usize = 4096;
@@ -20,6 +25,20 @@ impl Mortal {
         }
         assert!(pid > 0, "{}", std::io::Error::last_os_error());
         Self(pid)
+    }
+
+    /// A nats-server that listens there from now on.
+    pub(crate) fn nats(program: &OsStr, address: SocketAddr) -> Self {
+        let child = Command::new(program)
+            .args(["-a", &address.ip().to_string()])
+            .args(["-p", &address.port().to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("nats-server", || TcpStream::connect(address).is_ok());
+        Self(child.id().cast_signed())
     }
 }
 

@@ -67,7 +67,8 @@ impl Hearer {
 }
 
 /// The message of an instance.
-fn message(address: SocketAddr, index: usize) -> Value {
+/// What the component of an instance announces.
+pub(crate) fn message(address: SocketAddr, index: usize) -> Value {
     json!({
         "host": address.ip().to_string(),
         "port": address.port(),
