@@ -9,36 +9,30 @@
 )]
 
 mod background;
-mod bench;
 mod browser;
 mod check;
-mod command;
 mod compose;
 mod dashboards;
-mod debian;
 mod dist;
 mod fan_in;
 mod fuzz;
-mod http;
 mod image;
 mod manifests;
+mod measure;
 mod network;
 mod parity;
 mod passenger;
-mod peer;
-mod python;
 mod requests;
 mod run;
 mod scale;
 mod service;
-mod setup;
 mod side_by_side;
-mod soak;
 mod test;
 mod vm;
-mod workspace;
 
 use std::process::ExitCode;
+
+use xtask_base::{command, debian, http, peer, python, setup, workspace};
 
 struct Verb {
     name: &'static str,
@@ -65,12 +59,12 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "bench",
         summary: "what the agent costs beside process-exporter and node_exporter, as docs/dev/benchmarks.md; arguments are sections",
-        main: bench::main,
+        main: measure::bench,
     },
     Verb {
         name: "soak",
         summary: "programs start and end for --minutes N: CPU, counts and memory checked each minute; -- and arguments go to the agent",
-        main: soak::main,
+        main: measure::soak,
     },
     Verb {
         name: "fuzz",

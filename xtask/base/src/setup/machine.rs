@@ -48,7 +48,7 @@ impl Machine {
 }
 
 /// Whether this process is root: the effective user owns /proc/self.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     Path::new("/proc/self")
         .metadata()
         .is_ok_and(|metadata| metadata.uid() == 0)

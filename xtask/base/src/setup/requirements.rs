@@ -11,12 +11,12 @@ use crate::{command, workspace};
 const BPF_LINKER: &str = "0.13.0";
 
 /// The static target of amd64, which runs in the test machines and in images.
-pub(crate) const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+pub const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 /// The static target of arm64, the other architecture of packages.
-pub(crate) const STATIC_ARM_TARGET: &str = "aarch64-unknown-linux-musl";
+pub const STATIC_ARM_TARGET: &str = "aarch64-unknown-linux-musl";
 
 #[derive(Debug)]
-pub(crate) struct Requirement {
+pub struct Requirement {
     pub(super) name: &'static str,
     /// The purpose, for the user who waits for the installation.
     pub(super) purpose: &'static str,
@@ -28,19 +28,19 @@ pub(crate) struct Requirement {
 }
 
 /// For building the kernel programs.
-pub(crate) const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
+pub const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 /// For `check`.
-pub(crate) const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON];
+pub const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON];
 /// For the tests without kernel programs; they still build the whole agent.
-pub(crate) const WITHOUT_KERNEL: &[&Requirement] = &[
+pub const WITHOUT_KERNEL: &[&Requirement] = &[
     &RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON, &DPKG, &RUST_SRC, &LINKER, &CXX,
 ];
 /// For the comparison with process-exporter and for the real clients.
-pub(crate) const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL, &WSGI_PYTHON];
+pub const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL, &WSGI_PYTHON];
 /// For the test machines of amd64.
-pub(crate) const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
+pub const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// For the test machines of arm64.
-pub(crate) const ARM_MACHINES: &[&Requirement] = &[
+pub const ARM_MACHINES: &[&Requirement] = &[
     &RUST_SRC,
     &LINKER,
     &STATIC_ARM_STD,
@@ -48,21 +48,21 @@ pub(crate) const ARM_MACHINES: &[&Requirement] = &[
     &ARM_QEMU,
 ];
 /// For packages of amd64.
-pub(crate) const PACKAGES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &DPKG];
+pub const PACKAGES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &DPKG];
 /// For packages of arm64.
-pub(crate) const ARM_PACKAGES: &[&Requirement] =
+pub const ARM_PACKAGES: &[&Requirement] =
     &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER, &DPKG];
 /// For the machine that tests the packages.
-pub(crate) const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO, &LINTIAN];
+pub const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO, &LINTIAN];
 /// For building the fuzz targets.
-pub(crate) const FUZZING: &[&Requirement] = &[&CXX];
+pub const FUZZING: &[&Requirement] = &[&CXX];
 /// For the tests of the page.
-pub(crate) const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
+pub const BROWSER: &[&Requirement] = &[&RUST_SRC, &LINKER, &CHROMIUM];
 /// For the tests beside the real Passenger.
-pub(crate) const PASSENGER: &[&Requirement] =
+pub const PASSENGER: &[&Requirement] =
     &[&RUST_SRC, &LINKER, &PASSENGER_SERVERS, &NODE, &WSGI_PYTHON];
 /// For the network accounting beside real programs.
-pub(crate) const NETWORK: &[&Requirement] = &[
+pub const NETWORK: &[&Requirement] = &[
     &RUST_SRC,
     &LINKER,
     &CURL,
@@ -73,9 +73,9 @@ pub(crate) const NETWORK: &[&Requirement] = &[
     &IPROUTE2,
 ];
 /// For measuring what requests cost.
-pub(crate) const HTTP_BENCH: &[&Requirement] = &[&PYTHON, &NGINX, &WRK];
+pub const HTTP_BENCH: &[&Requirement] = &[&PYTHON, &NGINX, &WRK];
 /// For requests to real servers.
-pub(crate) const HTTP_SERVERS: &[&Requirement] = &[
+pub const HTTP_SERVERS: &[&Requirement] = &[
     &RUST_SRC,
     &LINKER,
     &PYTHON,
@@ -85,7 +85,7 @@ pub(crate) const HTTP_SERVERS: &[&Requirement] = &[
     &TRACERS,
 ];
 /// For the tests on this machine and on other kernels.
-pub(crate) const EVERYTHING: &[&Requirement] = &[
+pub const EVERYTHING: &[&Requirement] = &[
     &RUSTFMT,
     &CLIPPY,
     &SYSTEMD,
@@ -107,13 +107,13 @@ pub(crate) const EVERYTHING: &[&Requirement] = &[
 ];
 
 /// For the image of amd64.
-pub(crate) const IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
+pub const IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
 /// For the image of arm64.
-pub(crate) const ARM_IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER];
+pub const ARM_IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER];
 /// For counting instructions.
-pub(crate) const BENCH: &[&Requirement] = &[&VALGRIND];
+pub const BENCH: &[&Requirement] = &[&VALGRIND];
 /// For checking the manifests.
-pub(crate) const MANIFESTS: &[&Requirement] = &[&PYTHON];
+pub const MANIFESTS: &[&Requirement] = &[&PYTHON];
 
 const RUSTUP_REMEDY: &str = "is the network there? without rustup, install your distribution's \
      package that belongs to its rustc";

@@ -13,18 +13,18 @@ use crate::debian::Apt;
 
 /// A program, and the Debian package that has it.
 #[derive(Debug)]
-pub(crate) struct Package {
+pub struct Package {
     name: &'static str,
     /// Approximate download size, shown to the user who waits for it.
     megabytes: u32,
 }
 
-pub(crate) const PROCESS_EXPORTER: Package = Package {
+pub const PROCESS_EXPORTER: Package = Package {
     name: "prometheus-process-exporter",
     megabytes: 4,
 };
 
-pub(crate) const NODE_EXPORTER: Package = Package {
+pub const NODE_EXPORTER: Package = Package {
     name: "prometheus-node-exporter",
     megabytes: 5,
 };
@@ -33,13 +33,13 @@ pub(crate) const NODE_EXPORTER: Package = Package {
 const SUITES: &[&str] = &["sid", "trixie", "bookworm"];
 
 #[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) binary: PathBuf,
-    pub(crate) version: String,
+pub struct Peer {
+    pub binary: PathBuf,
+    pub version: String,
 }
 
 /// The newest build that runs on this machine.
-pub(crate) fn fetch(package: &Package, folder: &Path) -> Result<Peer> {
+pub fn fetch(package: &Package, folder: &Path) -> Result<Peer> {
     let mut last = None;
     for suite in SUITES {
         match from_suite(package, suite, &folder.join(suite)) {
@@ -53,7 +53,7 @@ pub(crate) fn fetch(package: &Package, folder: &Path) -> Result<Peer> {
 }
 
 /// A program that this machine has already, at the path that `variable` of the environment holds.
-pub(crate) fn given(variable: &str) -> Result<Option<Peer>> {
+pub fn given(variable: &str) -> Result<Option<Peer>> {
     let Some(binary) = std::env::var_os(variable).map(PathBuf::from) else {
         return Ok(None);
     };

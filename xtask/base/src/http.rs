@@ -12,7 +12,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// The body of an answer of status 200. The request is HTTP/1.0, so the body ends with the connection. `headers` are whole lines,
 /// each with its line end.
-pub(crate) fn get(address: impl ToSocketAddrs, path: &str, headers: &str) -> Result<Vec<u8>> {
+pub fn get(address: impl ToSocketAddrs, path: &str, headers: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(ANSWER))?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");

@@ -4,30 +4,30 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The repository.
-pub(crate) fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+pub fn root() -> &'static Path {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR"));
+    base.ancestors().nth(2).unwrap_or(base)
 }
 
 /// The folder where cargo builds; agent/build.rs finds it in the same way.
-pub(crate) fn target_dir() -> PathBuf {
+pub fn target_dir() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// The folder of the tools that the build needs; they are not installed into the user's home.
-pub(crate) fn tools() -> PathBuf {
+pub fn tools() -> PathBuf {
     target_dir().join("tools")
 }
 
 /// The cargo that runs this program, at the root of the repository.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
     cargo
 }
 
 /// A cargo that builds the agent with the kernel programs, and fails if it cannot build them.
-pub(crate) fn cargo_with_ebpf() -> Command {
+pub fn cargo_with_ebpf() -> Command {
     let mut cargo = cargo();
     cargo.env("HEADCOUNT_EBPF", "require");
     cargo
@@ -35,7 +35,7 @@ pub(crate) fn cargo_with_ebpf() -> Command {
 
 /// `cargo test` of one test binary of the agent. It names no package, as the stages that build everything name none: with other
 /// packages, features and debug information of the dependencies are others, and most of them are compiled once more.
-pub(crate) fn cargo_test(binary: &str) -> Command {
+pub fn cargo_test(binary: &str) -> Command {
     let mut cargo = cargo_with_ebpf();
     cargo.args(["test", "--test", binary]);
     cargo

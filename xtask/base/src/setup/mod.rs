@@ -12,8 +12,8 @@ mod step;
 
 use anyhow::{Context as _, Result, bail};
 use machine::Machine;
-pub(crate) use machine::is_root;
-pub(crate) use requirements::{
+pub use machine::is_root;
+pub use requirements::{
     ARM_IMAGE, ARM_MACHINES, ARM_PACKAGES, BENCH, BROWSER, EVERYTHING, FUZZING, HTTP_BENCH,
     HTTP_SERVERS, IMAGE, KERNEL_PROGRAMS, LINTS, MACHINES, MANIFESTS, NETWORK, PACKAGES, PARITY,
     PASSENGER, Requirement, STATIC_ARM_TARGET, STATIC_TARGET, SYSTEMD_MACHINES, WITHOUT_KERNEL,
@@ -21,20 +21,20 @@ pub(crate) use requirements::{
 use step::Step;
 
 /// `cargo xtask setup`.
-pub(crate) fn main(_: &[String]) -> Result<()> {
+pub fn main(_: &[String]) -> Result<()> {
     ensure(EVERYTHING)?;
     println!("setup: all is there");
     Ok(())
 }
 
 /// Whether all of them are met; installs nothing.
-pub(crate) fn is_complete(requirements: &[&Requirement]) -> Result<bool> {
+pub fn is_complete(requirements: &[&Requirement]) -> Result<bool> {
     let machine = Machine::look()?;
     Ok(missing(requirements, &machine).is_empty())
 }
 
 /// Installs the missing ones.
-pub(crate) fn ensure(requirements: &[&Requirement]) -> Result<()> {
+pub fn ensure(requirements: &[&Requirement]) -> Result<()> {
     let machine = Machine::look()?;
     let missing = missing(requirements, &machine);
     let steps: Vec<(&Requirement, Step)> = missing

@@ -16,7 +16,7 @@ use super::programs::{self, Empty, ProgramStatistics};
 use super::statistics::{median, quantile};
 use super::subject::{Subject, bound_to_us, free_port};
 use super::table::{Row, nanoseconds, percent};
-use crate::{command, http, requests, setup};
+use crate::{command, http, python, setup};
 
 const SECONDS: &str = "2s";
 const CONNECTIONS: &str = "16";
@@ -106,7 +106,7 @@ impl Server {
         let port = free_port()?;
         let path = site.folder.join("bench_app.py");
         fs::write(&path, APPLICATION).with_context(|| format!("write {}", path.display()))?;
-        let mut command = bound_to_us(&requests::python()?.join("bin/python3"));
+        let mut command = bound_to_us(&python::servers()?.join("bin/python3"));
         command
             .args(["-m", "gunicorn", "bench_app:app", "--chdir"])
             .arg(&site.folder)

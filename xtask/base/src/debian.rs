@@ -14,23 +14,19 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// An apt that knows one suite and uses only its own folder.
 #[derive(Debug)]
-pub(crate) struct Apt {
+pub struct Apt {
     folder: PathBuf,
     architecture: &'static str,
 }
 
 impl Apt {
     /// Reads the suite's index for the architecture of this machine.
-    pub(crate) fn prepare(folder: &Path, suite: &str) -> Result<Self> {
+    pub fn prepare(folder: &Path, suite: &str) -> Result<Self> {
         Self::prepare_for("amd64", folder, suite)
     }
 
     /// Reads the suite's index for another architecture, by Debian's name of it.
-    pub(crate) fn prepare_for(
-        architecture: &'static str,
-        folder: &Path,
-        suite: &str,
-    ) -> Result<Self> {
+    pub fn prepare_for(architecture: &'static str, folder: &Path, suite: &str) -> Result<Self> {
         ensure!(
             Path::new(KEYRING).exists(),
             "{KEYRING} is missing: install debian-archive-keyring"
@@ -59,7 +55,7 @@ impl Apt {
     }
 
     /// Downloads the package and unpacks it below `root`.
-    pub(crate) fn unpack(&self, package: &str, root: &Path) -> Result<()> {
+    pub fn unpack(&self, package: &str, root: &Path) -> Result<()> {
         command::read(self.command("apt-get").args(["download", package]))?;
         let file = self.downloaded(package)?;
         command::read(Command::new("dpkg-deb").arg("-x").arg(&file).arg(root))?;
@@ -92,7 +88,7 @@ impl Apt {
     }
 
     /// The package that `package` depends on and whose name starts with `prefix`.
-    pub(crate) fn dependency(&self, package: &str, prefix: &str) -> Result<Option<String>> {
+    pub fn dependency(&self, package: &str, prefix: &str) -> Result<Option<String>> {
         let listing = command::read(self.command("apt-cache").args(["depends", package]))?;
         let mut names = listing
             .lines()
@@ -114,7 +110,7 @@ impl Apt {
 }
 
 /// The Debian mirror of this machine.
-pub(crate) fn mirror() -> Result<String> {
+pub fn mirror() -> Result<String> {
     let targets = command::read(Command::new("apt-get").args([
         "indextargets",
         "--format",
@@ -136,7 +132,7 @@ fn main_archive(targets: &str) -> Option<String> {
 }
 
 /// The first entry of `folder` whose name has this start and this end.
-pub(crate) fn find(folder: &Path, start: &str, end: &str) -> Option<PathBuf> {
+pub fn find(folder: &Path, start: &str, end: &str) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
     entries.flatten().map(|entry| entry.path()).find(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

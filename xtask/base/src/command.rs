@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 /// Prints the command and runs it with the terminal of this process; fails unless it succeeds.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     println!("+ {}", show(command));
     let status = command
         .status()
@@ -19,7 +19,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Runs it without output and returns its standard output; the error contains its standard error.
-pub(crate) fn read(command: &mut Command) -> Result<String> {
+pub fn read(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -37,7 +37,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 }
 
 /// Whether it starts and succeeds; its output is dropped.
-pub(crate) fn works(command: &mut Command) -> bool {
+pub fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
         .output()
@@ -45,7 +45,7 @@ pub(crate) fn works(command: &mut Command) -> bool {
 }
 
 /// The command as a user would type it: variables, program, arguments.
-pub(crate) fn show(command: &Command) -> String {
+pub fn show(command: &Command) -> String {
     let mut text = String::new();
     for (name, value) in command.get_envs() {
         if let (Some(name), Some(value)) = (name.to_str(), value) {
