@@ -12,7 +12,6 @@ mod background;
 mod browser;
 mod check;
 mod compose;
-mod dashboards;
 mod dist;
 mod fan_in;
 mod fuzz;
@@ -115,11 +114,6 @@ const VERBS: &[Verb] = &[
         name: "scale",
         summary: "what the exposition of a running agent means for a fleet; arguments are HOST:PORT, --nodes, --interval",
         main: scale::main,
-    },
-    Verb {
-        name: "dashboards",
-        summary: "write the Grafana dashboards of deploy/grafana anew",
-        main: dashboards::main,
     },
     Verb {
         name: "vm",

@@ -3,6 +3,7 @@
 //! In: the tree. Out: every finding of every check, and failure if there is one. It changes nothing; `cargo fmt` and
 //! the author do.
 
+mod dashboards;
 mod imports;
 mod links;
 mod markdown;
@@ -74,6 +75,7 @@ fn tree() -> Result<Vec<String>> {
     findings.extend(names::check(&sources));
     findings.extend(sizes::check(&sources));
     findings.extend(links::check(workspace::root())?);
+    findings.extend(dashboards::check(workspace::root())?);
     Ok(findings)
 }
 
