@@ -3,15 +3,11 @@
 //! It takes no arguments. Its output is that of the test binary `browser`, which starts `chromedriver` itself. Both programs come
 //! from Debian.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::{command, setup, workspace};
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    ensure!(
-        arguments.is_empty(),
-        "unknown arguments {arguments:?}: expected none"
-    );
+pub(crate) fn main() -> Result<()> {
     setup::ensure(setup::BROWSER)?;
     let mut cargo = workspace::cargo_test("browser");
     // One browser at a time, because each has ten processes.

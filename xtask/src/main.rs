@@ -1,7 +1,7 @@
 //! `cargo xtask <verb>`: all tasks of a contributor.
 //!
-//! In come a verb and its arguments; out come the output and the exit code of the verb. A new verb is one file and one row in
-//! [`VERBS`].
+//! In come a verb and its arguments; out come the output and the exit code of the verb, 2 if the arguments are wrong. A new verb
+//! is one file, one variant of [`Verb`] and one arm of `main`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -26,134 +26,210 @@ mod run;
 mod scale;
 mod service;
 mod side_by_side;
+mod target;
 mod test;
 mod vm;
 
 use std::process::ExitCode;
 
+use clap::{Args, Parser};
 use xtask_base::{command, debian, http, peer, python, setup, workspace};
 
-struct Verb {
-    name: &'static str,
-    summary: &'static str,
-    main: fn(&[String]) -> anyhow::Result<()>,
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+enum Verb {
+    /// Set up, build and start the agent; arguments go to it
+    #[command(disable_help_flag = true)]
+    Run(Passed),
+    /// Set up and run every test
+    Test(test::Arguments),
+    /// Everything to run before a commit: format, lints, imports, names, sizes, links, dashboards, docs
+    Check,
+    /// Measure the cost of the agent, process-exporter and node_exporter, as in docs/dev/benchmarks.md
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
+    /// Run the agent while programs start and end, and check CPU, counts and memory each minute
+    #[command(disable_help_flag = true)]
+    Soak(Passed),
+    /// Fuzz every parser
+    Fuzz(fuzz::Arguments),
+    /// Play the same histories to process-exporter and to the agent, and compare every value
+    Parity(Words),
+    /// Test the page for people in a headless Chromium: clicks, keys, narrow windows, hostile names
+    Browser,
+    /// Test the agent beside the real Passenger of Debian, in every state that it has
+    Passenger(Words),
+    /// Compare network accounting with curl, nginx, ab, iperf3, pgbench and PostgreSQL of Debian
+    Network(Words),
+    /// Send requests to Gunicorn, Uvicorn, Granian, Puma and nginx, and compare the counts
+    Http(requests::Arguments),
+    /// Kill instances and sources of fan-in with -9 during a minute of scrapes; answers must be complete for the living
+    FanIn(fan_in::Arguments),
+    /// Build the image for containers
+    Image(image::Arguments),
+    /// Check what deploy/kubernetes renders to against the schemas of Kubernetes
+    Manifests,
+    /// Estimate what the exposition of a running agent means for a fleet
+    Scale(scale::Arguments),
+    /// Run the live tests on other kernels, in emulated machines
+    Vm(vm::Arguments),
+    /// Build static binaries as tarball, .deb and .rpm
+    Dist(target::Targets),
+    /// Test the Debian package on an emulated machine with systemd
+    Service(service::Arguments),
+    /// Install what the other verbs need, or print the commands for it
+    Setup,
 }
 
-const VERBS: &[Verb] = &[
-    Verb {
-        name: "run",
-        summary: "set up, build and start the agent; arguments go to it",
-        main: run::main,
-    },
-    Verb {
-        name: "test",
-        summary: "set up and run every test; --without-kernel leaves out what needs root and BPF",
-        main: test::main,
-    },
-    Verb {
-        name: "check",
-        summary: "what to run before a commit: format, lints, imports, names, sizes, links, docs",
-        main: check::main,
-    },
-    Verb {
-        name: "bench",
-        summary: "what the agent costs beside process-exporter and node_exporter, as docs/dev/benchmarks.md; arguments are sections",
-        main: measure::bench,
-    },
-    Verb {
-        name: "soak",
-        summary: "programs start and end for --minutes N: CPU, counts and memory checked each minute; -- and arguments go to the agent",
-        main: measure::soak,
-    },
-    Verb {
-        name: "fuzz",
-        summary: "inputs that nobody thought of, to every parser; arguments are targets, --seconds",
-        main: fuzz::main,
-    },
-    Verb {
-        name: "parity",
-        summary: "the same histories to process-exporter and to the agent, every value compared",
-        main: parity::main,
-    },
-    Verb {
-        name: "browser",
-        summary: "the page for people in a headless Chromium: clicks, keys, narrow windows, hostile names",
-        main: browser::main,
-    },
-    Verb {
-        name: "passenger",
-        summary: "the real Passenger of Debian on loopback, in every state that it has: each value compared with its own document",
-        main: passenger::main,
-    },
-    Verb {
-        name: "network",
-        summary: "network accounting beside curl, nginx, ab, iperf3, pgbench and PostgreSQL of Debian: bytes compared with their own reports",
-        main: network::main,
-    },
-    Verb {
-        name: "http",
-        summary: "requests to Gunicorn, Uvicorn, Granian, Puma and nginx, counted as their clients and logs count them; --short: each shape once",
-        main: requests::main,
-    },
-    Verb {
-        name: "fan-in",
-        summary: "kill -9 of instances and routers during a minute of scrapes: answers complete for the living; --seconds, --seed",
-        main: fan_in::main,
-    },
-    Verb {
-        name: "image",
-        summary: "the image for containers; --run tries it out as the DaemonSet would; --target for other machines",
-        main: image::main,
-    },
-    Verb {
-        name: "manifests",
-        summary: "what deploy/kubernetes renders to, against the schemas of Kubernetes",
-        main: manifests::main,
-    },
-    Verb {
-        name: "scale",
-        summary: "what the exposition of a running agent means for a fleet; arguments are HOST:PORT, --nodes, --interval",
-        main: scale::main,
-    },
-    Verb {
-        name: "vm",
-        summary: "the live tests on other kernels, emulated; arguments are machines, or all; -- WORD... picks tests; --build: no boot; --table: into docs/requirements.md",
-        main: vm::main,
-    },
-    Verb {
-        name: "dist",
-        summary: "static binaries as tarball, .deb and .rpm; --target TRIPLE for another machine",
-        main: dist::main,
-    },
-    Verb {
-        name: "service",
-        summary: "the Debian package on an emulated machine with systemd; arguments are kernels, as of vm",
-        main: service::main,
-    },
-    Verb {
-        name: "setup",
-        summary: "install what the others need, or print the commands that would",
-        main: setup::main,
-    },
-];
+/// Arguments that another program parses.
+#[derive(Debug, Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+#[derive(Debug, Default, Args)]
+struct Words {
+    /// Run only tests whose names contain one of these words
+    words: Vec<String>,
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let verb = arguments
-        .first()
-        .and_then(|name| VERBS.iter().find(|verb| verb.name == name));
-    let Some(verb) = verb else {
-        eprintln!("usage: cargo xtask <verb> [argument]...");
-        for Verb { name, summary, .. } in VERBS {
-            eprintln!("  {name:10} {summary}");
-        }
-        return ExitCode::from(2);
+    let result = match Verb::parse() {
+        Verb::Run(Passed { arguments }) => run::main(&arguments),
+        Verb::Test(arguments) => test::main(&arguments),
+        Verb::Check => check::main(),
+        Verb::Bench(Passed { arguments }) => measure::main("bench", &arguments),
+        Verb::Soak(Passed { arguments }) => measure::main("soak", &arguments),
+        Verb::Fuzz(arguments) => fuzz::main(&arguments),
+        Verb::Parity(Words { words }) => parity::main(&words),
+        Verb::Browser => browser::main(),
+        Verb::Passenger(Words { words }) => passenger::main(&words),
+        Verb::Network(Words { words }) => network::main(&words),
+        Verb::Http(arguments) => requests::main(&arguments),
+        Verb::FanIn(arguments) => fan_in::main(&arguments),
+        Verb::Image(arguments) => image::main(&arguments),
+        Verb::Manifests => manifests::main(),
+        Verb::Scale(arguments) => scale::main(&arguments),
+        Verb::Vm(arguments) => vm::main(&arguments),
+        Verb::Dist(arguments) => dist::main(&arguments),
+        Verb::Service(arguments) => service::main(&arguments),
+        Verb::Setup => setup::main(),
     };
-    match (verb.main)(&arguments[1..]) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask {}: {error:#}", verb.name);
+            let verb = std::env::args().nth(1).unwrap_or_default();
+            eprintln!("xtask {verb}: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Verb, clap::Error> {
+        Verb::try_parse_from(std::iter::once("xtask").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn unknown_arguments_are_refused_with_exit_code_2() {
+        for line in [
+            "nothing",
+            "test --without-root",
+            "check all",
+            "fuzz no-such-target",
+            "fuzz --seconds",
+            "fuzz --seconds x",
+            "fuzz --seconds -1",
+            "fan-in 7",
+            "fan-in --seed x",
+            "image --target",
+            "image --target x",
+            "image run",
+            "scale --nodes",
+            "scale --nodes 0",
+            "scale --interval x",
+            "scale --speed 1",
+            "scale n1",
+            "vm 2.4",
+            "vm --table all",
+            "vm --build --table",
+            "dist --target",
+            "dist --target vax",
+            "dist x86_64",
+            "service 2.4",
+            "service 6.1-arm64",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}: {error}");
+        }
+        let error = parse("vm 2.4").expect_err("an unknown machine").to_string();
+        assert!(error.contains("2.4") && error.contains("6.12"), "{error}");
+    }
+
+    #[test]
+    fn known_arguments_are_taken_in_any_order() {
+        for line in [
+            "test --without-kernel",
+            "fuzz regexp --seconds 7",
+            "fuzz --seconds 7 regexp http",
+            "http --short puma",
+            "parity fan_in",
+            "fan-in --seed 7 --seconds 5",
+            "passenger -- --nocapture",
+            "image --run",
+            "scale --nodes 5 n1:9256 --interval 60",
+            "vm nohz 7.2 -- runqueue:: start::",
+            "vm all",
+            "vm --table",
+            "service 5.10 newest",
+        ] {
+            parse(line).expect(line);
+        }
+    }
+
+    #[test]
+    fn a_target_is_a_triple_and_by_default_amd64() {
+        for (line, expected) in [
+            ("dist", "amd64"),
+            ("dist --target aarch64-unknown-linux-musl", "arm64"),
+            (
+                "dist --target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl",
+                "amd64 arm64",
+            ),
+        ] {
+            let Verb::Dist(found) = parse(line).expect(line) else {
+                panic!("{line}: another verb");
+            };
+            let names: Vec<&str> = found
+                .targets
+                .iter()
+                .map(|target| target.debian_arch)
+                .collect();
+            assert_eq!(names.join(" "), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn arguments_of_other_programs_pass_unchanged() {
+        for (line, expected) in [
+            ("run -threads=false --help", "-threads=false --help"),
+            ("run -- -threads=false --", "-threads=false --"),
+            ("bench --help", "--help"),
+            (
+                "soak --minutes 3 -- --accounting=switch",
+                "--minutes 3 -- --accounting=switch",
+            ),
+        ] {
+            let (Verb::Run(passed) | Verb::Bench(passed) | Verb::Soak(passed)) =
+                parse(line).expect(line)
+            else {
+                panic!("{line}: another verb");
+            };
+            assert_eq!(passed.arguments.join(" "), expected);
         }
     }
 }

@@ -21,11 +21,7 @@ const VERSIONS: &[&str] = &["1.30", "1.37"];
 /// Group of the kinds without a schema.
 const FOREIGN: &str = "monitoring.coreos.com/";
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    ensure!(
-        arguments.is_empty(),
-        "unknown arguments {arguments:?}: expected none"
-    );
+pub(crate) fn main() -> Result<()> {
     setup::ensure(setup::MANIFESTS)?;
     let folder = workspace::target_dir().join("manifests");
     let (kustomize, validator) = (kustomize()?, validator(&folder)?);

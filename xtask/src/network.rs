@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 
 use crate::{command, setup, workspace};
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
+pub(crate) fn main(words: &[String]) -> Result<()> {
     ensure!(
         setup::is_root(),
         "could not run: loading kernel programs and making network namespaces needs root"
@@ -19,6 +19,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     // One test at a time, because each is a load; the figures are what a user runs this for.
     cargo
         .args(["--", "--test-threads=1", "--nocapture"])
-        .args(arguments);
+        .args(words);
     command::run(&mut cargo)
 }

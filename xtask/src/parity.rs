@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use crate::debian::Apt;
 use crate::{command, peer, setup, workspace};
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
+pub(crate) fn main(words: &[String]) -> Result<()> {
     setup::ensure(setup::PARITY)?;
     let peer = peer::fetch(
         &peer::PROCESS_EXPORTER,
@@ -32,7 +32,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         .env("HEADCOUNT_NODE_EXPORTER", node_exporter.binary)
         .env("HEADCOUNT_PYTHON_CLIENT", python_client()?)
         .args(["--", "--nocapture"])
-        .args(arguments);
+        .args(words);
     command::run(&mut cargo)
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::{command, setup, workspace};
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
+pub(crate) fn main(words: &[String]) -> Result<()> {
     ensure!(
         setup::is_root(),
         "could not run: starting Passenger as other users and in other mount namespaces needs root"
@@ -16,6 +16,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     setup::ensure(setup::PASSENGER)?;
     let mut cargo = workspace::cargo_test("passenger");
     // One test at a time: an agent sees the instances of all tests, and each has servers in three languages.
-    cargo.args(["--", "--test-threads=1"]).args(arguments);
+    cargo.args(["--", "--test-threads=1"]).args(words);
     command::run(&mut cargo)
 }

@@ -6,28 +6,36 @@
 //! `HEADCOUNT_ROUNDS`.
 
 use anyhow::{Result, ensure};
+use clap::Args;
 
-use crate::{command, python, setup, workspace};
+use crate::{Words, command, python, setup, workspace};
 
 /// So that all servers together send more than 100,000 responses.
 const ROUNDS: &str = "8";
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Send each shape of requests once, as in CI
+    #[arg(long)]
+    pub(crate) short: bool,
+    #[command(flatten)]
+    pub(crate) words: Words,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     ensure!(
         setup::is_root(),
         "could not run: loading kernel programs needs root"
     );
-    let (short, words): (Vec<&String>, Vec<&String>) =
-        arguments.iter().partition(|word| *word == "--short");
     setup::ensure(setup::HTTP_SERVERS)?;
     let mut cargo = workspace::cargo_test("requests");
     cargo.env("HEADCOUNT_PYTHON", python::servers()?).env(
         "HEADCOUNT_ROUNDS",
-        if short.is_empty() { ROUNDS } else { "1" },
+        if arguments.short { "1" } else { ROUNDS },
     );
     // One test at a time, because each is a load; the figures are what a user runs this for.
     cargo
         .args(["--", "--test-threads=1", "--nocapture"])
-        .args(words);
+        .args(&arguments.words.words);
     command::run(&mut cargo)
 }

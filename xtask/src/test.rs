@@ -9,11 +9,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
+use clap::Args;
 
 use crate::background::Background;
 use crate::{
-    browser, check, command, fuzz, image, manifests, parity, passenger, requests, setup, vm,
+    Words, browser, check, command, fuzz, image, manifests, parity, passenger, requests, setup, vm,
     workspace,
 };
 
@@ -30,7 +31,7 @@ const STAGES: &[Stage] = &[
         name: "check",
         needs_kernel: false,
         is_alone: false,
-        main: || check::main(&[]),
+        main: check::main,
     },
     Stage {
         name: "unit and integration tests",
@@ -48,19 +49,19 @@ const STAGES: &[Stage] = &[
         name: "the page in a browser",
         needs_kernel: false,
         is_alone: false,
-        main: || browser::main(&[]),
+        main: browser::main,
     },
     Stage {
         name: "manifests",
         needs_kernel: false,
         is_alone: false,
-        main: || manifests::main(&[]),
+        main: manifests::main,
     },
     Stage {
         name: "a minute of fuzzing",
         needs_kernel: false,
         is_alone: false,
-        main: || fuzz::main(&[]),
+        main: || fuzz::main(&fuzz::Arguments::default()),
     },
     Stage {
         name: "beside the real Passenger",
@@ -72,7 +73,12 @@ const STAGES: &[Stage] = &[
         name: "requests to real servers",
         needs_kernel: true,
         is_alone: false,
-        main: || requests::main(&["--short".to_owned()]),
+        main: || {
+            requests::main(&requests::Arguments {
+                short: true,
+                words: Words::default(),
+            })
+        },
     },
     Stage {
         name: "this kernel",
@@ -86,23 +92,25 @@ const STAGES: &[Stage] = &[
         name: "other kernels",
         needs_kernel: true,
         is_alone: true,
-        main: || vm::main(&[]),
+        main: || vm::main(&vm::Arguments::default()),
     },
     // After the stage above, because that one builds the static binary.
     Stage {
         name: "the image, run as the DaemonSet would",
         needs_kernel: true,
         is_alone: true,
-        main: || image::main(&["--run".to_owned()]),
+        main: || image::main(&image::Arguments::trial()),
     },
 ];
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let without_kernel = match arguments {
-        [] => false,
-        [flag] if flag == "--without-kernel" => true,
-        _ => bail!("unknown arguments {arguments:?}: expected nothing or --without-kernel"),
-    };
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Leave out what needs root and BPF
+    #[arg(long)]
+    without_kernel: bool,
+}
+
+pub(crate) fn main(&Arguments { without_kernel }: &Arguments) -> Result<()> {
     let requirements = if without_kernel {
         setup::WITHOUT_KERNEL
     } else {

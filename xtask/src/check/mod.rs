@@ -20,16 +20,12 @@ mod units;
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use sources::Source;
 
 use crate::{command, setup, workspace};
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    ensure!(
-        arguments.is_empty(),
-        "unknown arguments {arguments:?}: expected none"
-    );
+pub(crate) fn main() -> Result<()> {
     setup::ensure(setup::LINTS)?;
     let mut steps = vec![
         format(),

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Release, Target, create, notices, write_file};
+use super::{Release, create, notices, write_file};
+use crate::target::Target;
 use crate::{command, workspace};
 
 #[derive(Debug)]

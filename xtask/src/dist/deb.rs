@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 use super::build::Built;
 use super::contents::{self, File, Format, Kind};
 use super::release::{DESCRIPTION, NAME, SUMMARY};
-use super::{Release, Target, chmod, clear, read_file, stage, write_file};
+use super::{Release, chmod, clear, read_file, stage, write_file};
+use crate::target::Target;
 use crate::{command, workspace};
 
 const MAINTAINER: &str = "The Headcount founders <packages@headcount.invalid>";

@@ -1,6 +1,6 @@
 //! `cargo xtask dist [--target TRIPLE]...`: builds the release files for users.
 //!
-//! In come target triples from [`TARGETS`]; without one, the first. Out come, for each, a static binary in a tarball, a `.deb`
+//! In come target triples. Out come, for each, a static binary in a tarball, a `.deb`
 //! and an `.rpm`, in `target/dist`, with the checksums of all files there in `SHA256SUMS`.
 //!
 //! The content of a package is one table, [`contents`]. The same commit gives the same bytes: every time stamp is that of the
@@ -17,44 +17,19 @@ mod tarball;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use contents::File;
 pub(crate) use release::Release;
 
-use crate::setup::{self, Requirement};
-use crate::{command, workspace};
+use crate::target::{AMD64, Targets};
+use crate::{command, setup, workspace};
 
-#[derive(Debug)]
-pub(crate) struct Target {
-    triple: &'static str,
-    /// Name of the architecture in the names of tarballs and `.rpm`s.
-    arch: &'static str,
-    /// Debian's name of the architecture.
-    debian_arch: &'static str,
-    requirements: &'static [&'static Requirement],
-}
-
-pub(crate) const TARGETS: &[Target] = &[
-    Target {
-        triple: setup::STATIC_TARGET,
-        arch: "x86_64",
-        debian_arch: "amd64",
-        requirements: setup::PACKAGES,
-    },
-    Target {
-        triple: setup::STATIC_ARM_TARGET,
-        arch: "aarch64",
-        debian_arch: "arm64",
-        requirements: setup::ARM_PACKAGES,
-    },
-];
-
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let targets = choose(arguments)?;
+pub(crate) fn main(targets: &Targets) -> Result<()> {
     let folder = workspace::target_dir().join("dist");
     clear(&folder)?;
     let release = Release::of_commit()?;
-    for target in targets {
+    setup::ensure(setup::PACKAGES)?;
+    for target in &targets.targets {
         setup::ensure(target.requirements)?;
         let built = build::build(target, &release, &folder)?;
         tarball::write(target, &release, &built, &folder)?;
@@ -66,29 +41,11 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 
 /// Builds the `.deb` of a release, for tests of the package.
 pub(crate) fn debian_package(release: &Release, folder: &Path) -> Result<PathBuf> {
-    let target = &TARGETS[0];
+    let target = AMD64;
+    setup::ensure(setup::PACKAGES)?;
     setup::ensure(target.requirements)?;
     let built = build::build(target, release, folder)?;
     deb::write(target, release, &built, folder)
-}
-
-fn choose(arguments: &[String]) -> Result<Vec<&'static Target>> {
-    let by_triple = |triple: &str| {
-        let found = TARGETS.iter().find(|target| target.triple == triple);
-        found.with_context(|| {
-            let known: Vec<&str> = TARGETS.iter().map(|target| target.triple).collect();
-            format!("unknown target {triple:?}: expected {}", known.join(" or "))
-        })
-    };
-    if arguments.is_empty() {
-        return Ok(TARGETS.iter().take(1).collect());
-    }
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let pairs = words.chunks(2).map(|pair| match pair {
-        ["--target", triple] => by_triple(triple),
-        _ => bail!("unknown arguments {words:?}: expected --target TRIPLE, once or several times"),
-    });
-    pairs.collect()
 }
 
 /// Removes old packages: those of another version would be in `SHA256SUMS`.
@@ -181,7 +138,7 @@ mod tests {
     }
 
     fn packages(folder: &Path) -> Vec<(String, Vec<u8>)> {
-        let (target, release) = (&TARGETS[0], Release::of_test());
+        let (target, release) = (AMD64, Release::of_test());
         clear(folder).expect("an empty folder");
         let built = built(folder);
         tarball::write(target, &release, &built, folder).expect("a tarball");
@@ -214,21 +171,6 @@ mod tests {
         assert_eq!(first.len(), 3);
         for (one, other) in first.iter().zip(&second) {
             assert!(one == other, "{} differs", one.0);
-        }
-    }
-
-    #[test]
-    fn targets_are_chosen_by_triple() {
-        let chosen = |words: &[&str]| -> Result<Vec<&str>> {
-            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-            Ok(choose(&words)?.iter().map(|target| target.arch).collect())
-        };
-        assert_eq!(chosen(&[]).expect("there is a default"), ["x86_64"]);
-        let arm = ["--target", "aarch64-unknown-linux-musl"];
-        assert_eq!(chosen(&arm).expect("arm is known"), ["aarch64"]);
-        for wrong in [&["--target"][..], &["--target", "vax"], &["x86_64"]] {
-            let error = chosen(wrong).expect_err("a mistake").to_string();
-            assert!(error.contains("expected"), "{error}");
         }
     }
 }

@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{Target, read_file};
+use super::read_file;
+use crate::target::Target;
 use crate::{command, workspace};
 
 /// Linked code that is no crate.
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn notices_name_linked_crates_and_no_others() {
-        let found = notices(&super::super::TARGETS[0]).expect("notices");
+        let found = notices(crate::target::AMD64).expect("notices");
         for crate_name in ["aya", "aya-ebpf", "tokio", "ring"] {
             assert!(found.contains(&format!("\n{crate_name} ")), "{crate_name}");
         }

@@ -8,7 +8,8 @@ use rpm::{BuildConfig, CompressionType, Dependency, FileOptions, PackageBuilder}
 use super::build::Built;
 use super::contents::{self, File, Format, Kind};
 use super::release::{DESCRIPTION, LICENSE, NAME, SUMMARY};
-use super::{Release, Target, read_file};
+use super::{Release, read_file};
+use crate::target::Target;
 use crate::workspace;
 
 /// Release number of each version; packages of distributions use higher ones.
@@ -72,7 +73,6 @@ fn script(name: &str) -> Result<String> {
 mod tests {
     use rpm::FileFlags;
 
-    use super::super::TARGETS;
     use super::*;
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
             file("/usr/bin/x", Kind::Program),
         ];
         let release = Release::of_test();
-        let package = package(&TARGETS[0], &release, files).expect("a package");
+        let package = package(crate::target::AMD64, &release, files).expect("a package");
         let entries = package.metadata.get_file_entries().expect("its files");
         let found: Vec<_> = entries
             .iter()

@@ -7,8 +7,9 @@ use anyhow::Result;
 
 use super::build::Built;
 use super::contents::{self, Format, title};
-use super::{Release, Target, stage};
+use super::{Release, stage};
 use crate::command;
+use crate::target::Target;
 
 /// Writes entries for files only: unpacking onto a machine's root must not change the mode of a folder there.
 pub(super) fn write(

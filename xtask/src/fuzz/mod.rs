@@ -16,7 +16,8 @@ mod finding;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
 use finding::Finding;
 
 use crate::{command, setup, side_by_side, workspace};
@@ -43,9 +44,22 @@ const FLAGS: &[&str] = &[
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let known = targets()?;
-    let Wish { targets, seconds } = Wish::parse(arguments, &known)?;
+#[derive(Debug, Default, Args)]
+pub(crate) struct Arguments {
+    /// Targets; without one, all
+    #[arg(value_parser = target)]
+    targets: Vec<String>,
+    /// Time that the targets share. Without it, as in CI, the inputs are the same in each run
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    let seconds = arguments.seconds;
+    let targets = match arguments.targets.as_slice() {
+        [] => targets()?,
+        chosen => chosen.to_vec(),
+    };
     setup::ensure(setup::FUZZING)?;
     let binaries = build()?;
     let mut findings = run_all(&binaries, &targets, None)?;
@@ -70,13 +84,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Wish {
-    targets: Vec<String>,
-    /// `None`: as long as in CI, with the same inputs as there.
-    seconds: Option<u64>,
-}
-
 /// How new inputs are made.
 #[derive(Debug, Clone, Copy)]
 struct Making {
@@ -85,36 +92,18 @@ struct Making {
     is_repeated: bool,
 }
 
-impl Wish {
-    fn parse(arguments: &[String], known: &[String]) -> Result<Self> {
-        let mut wish = Self {
-            targets: Vec::new(),
-            seconds: None,
-        };
-        let mut words = arguments.iter();
-        while let Some(word) = words.next() {
-            if word == "--seconds" {
-                let number = words.next().and_then(|number| number.parse().ok());
-                let number = number.context("--seconds wants a whole number behind it")?;
-                wish.seconds = Some(number);
-            } else if known.contains(word) {
-                wish.targets.push(word.clone());
-            } else {
-                bail!(
-                    "unknown argument {word:?}: expected --seconds N or of {}",
-                    known.join(", ")
-                );
-            }
-        }
-        if wish.targets.is_empty() {
-            wish.targets = known.to_vec();
-        }
-        Ok(wish)
-    }
-}
-
 fn folder() -> PathBuf {
     workspace::root().join("agent/fuzz")
+}
+
+fn target(name: &str) -> Result<String> {
+    let known = targets()?;
+    ensure!(
+        known.iter().any(|target| target == name),
+        "expected one of {}",
+        known.join(", ")
+    );
+    Ok(name.to_owned())
 }
 
 /// The targets, one file each.
@@ -234,29 +223,6 @@ fn emptied(folder: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seconds_and_targets_in_any_order() {
-        let known = ["a", "b"].map(str::to_owned);
-        let parse = |words: &[&str]| {
-            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            Wish::parse(&words, &known)
-        };
-        let wish = parse(&["b", "--seconds", "7"]).expect("both are known");
-        assert_eq!(
-            (wish.targets, wish.seconds),
-            (vec!["b".to_owned()], Some(7))
-        );
-        assert_eq!(parse(&[]).expect("all").targets, known);
-        for bad in [
-            &["c"][..],
-            &["--seconds"],
-            &["--seconds", "x"],
-            &["--seconds", "-1"],
-        ] {
-            assert!(parse(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn there_are_targets_and_each_has_a_corpus() {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
 
 use crate::dist::{self, Release};
 use crate::vm::cpio::Archive;
@@ -30,8 +31,16 @@ const UNIT: &str = "[Unit]\nRequires=basic.target\nAfter=basic.target\n\n[Servic
 const INIT: &str = "#!/bin/sh\nmount -t tmpfs -o mode=755 tmpfs /mnt && cp -ax /. /mnt && \
     exec switch_root /mnt /sbin/init\n";
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let kernels = kernel::choose(arguments, |kernel| kernel.architecture.debian == "amd64")?;
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Kernels of the machines
+    // It has fentry on every function with a hook, and the emulator of the same Debian release has never failed on it.
+    #[arg(default_value = "6.1", value_parser = kernel::names())]
+    kernels: Vec<String>,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    let kernels = kernel::choose(&arguments.kernels);
     ensure!(setup::is_root(), "debootstrap needs root");
     setup::ensure(setup::SYSTEMD_MACHINES)?;
     let folder = workspace::target_dir().join("service");

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clap::builder::PossibleValuesParser;
 
 use super::architecture::{AMD64, AMD64_CX16, ARM64, Architecture};
 use crate::debian::{self, Apt};
@@ -16,76 +17,67 @@ pub(crate) struct Kernel {
     pub(crate) name: &'static str,
     pub(crate) architecture: &'static Architecture,
     suite: &'static str,
-    pub(crate) is_default: bool,
 }
 
-/// From the oldest kernel that the agent supports to the newest one. The default has fentry on every function with a hook, and
-/// the emulator of the same Debian release has never failed on it. On arm64, fentry exists from 6.4 on.
+/// From the oldest kernel that the agent supports to the newest one. On arm64, fentry exists from 6.4 on.
 pub(crate) const KERNELS: &[Kernel] = &[
     Kernel {
         name: "5.10",
         architecture: &AMD64,
         suite: "bullseye",
-        is_default: false,
     },
     Kernel {
         name: "6.1",
         architecture: &AMD64,
         suite: "bookworm",
-        is_default: true,
     },
     Kernel {
         name: "6.12",
         architecture: &AMD64,
         suite: "trixie",
-        is_default: false,
     },
     Kernel {
         name: "newest",
         architecture: &AMD64_CX16,
         suite: "sid",
-        is_default: false,
     },
     Kernel {
         name: "6.1-arm64",
         architecture: &ARM64,
         suite: "bookworm",
-        is_default: false,
     },
     Kernel {
         name: "6.12-arm64",
         architecture: &ARM64,
         suite: "trixie",
-        is_default: false,
     },
 ];
 
 /// The kernel with this name.
 pub(crate) fn find(name: &str) -> Result<&'static Kernel> {
     let found = KERNELS.iter().find(|kernel| kernel.name == name);
-    found.with_context(|| unknown(name, KERNELS.iter()))
+    found.with_context(|| format!("no kernel {name:?} in the table"))
 }
 
-/// The kernels in `arguments` for which the verb works: names, `all`, or none for the default.
-pub(crate) fn choose(
-    arguments: &[String],
-    is_meant: fn(&Kernel) -> bool,
-) -> Result<Vec<&'static Kernel>> {
-    let meant = || KERNELS.iter().filter(|kernel| is_meant(kernel));
-    let by_name = |name: &String| {
-        let found = meant().find(|kernel| kernel.name == name);
-        found.with_context(|| unknown(name, meant()))
+/// The names that [`choose`] knows.
+pub(crate) fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(of_amd64().map(|kernel| kernel.name).chain(["all"]))
+}
+
+/// The kernels for amd64 with these names, or all of them.
+pub(crate) fn choose(names: &[String]) -> Vec<&'static Kernel> {
+    let is_named = |kernel: &Kernel| {
+        names
+            .iter()
+            .any(|name| name == "all" || name == kernel.name)
     };
-    match arguments {
-        [] => Ok(meant().filter(|kernel| kernel.is_default).collect()),
-        [all] if all == "all" => Ok(meant().collect()),
-        names => names.iter().map(by_name).collect(),
-    }
+    of_amd64().filter(|kernel| is_named(kernel)).collect()
 }
 
-fn unknown(name: &str, known: impl Iterator<Item = &'static Kernel>) -> String {
-    let names: Vec<&str> = known.map(|kernel| kernel.name).collect();
-    format!("unknown kernel {name:?}: expected {}", names.join(", "))
+fn of_amd64() -> impl Iterator<Item = &'static Kernel> {
+    KERNELS
+        .iter()
+        .filter(|kernel| kernel.architecture.debian == "amd64")
 }
 
 /// The folder of a kernel.
@@ -141,24 +133,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_kernel_is_the_default() {
-        assert_eq!(KERNELS.iter().filter(|kernel| kernel.is_default).count(), 1);
-    }
-
-    #[test]
     fn kernels_are_chosen_by_name() {
-        let names = |arguments: &[&str]| -> Result<Vec<&str>> {
+        let names = |arguments: &[&str]| -> Vec<&str> {
             let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-            let chosen = choose(&arguments, |_| true)?;
-            Ok(chosen.iter().map(|kernel| kernel.name).collect())
+            choose(&arguments)
+                .iter()
+                .map(|kernel| kernel.name)
+                .collect()
         };
-        assert_eq!(names(&[]).expect("there is a default").len(), 1);
-        assert_eq!(names(&["all"]).expect("all is known").len(), KERNELS.len());
-        assert_eq!(
-            names(&["5.10", "6.1"]).expect("both are known"),
-            ["5.10", "6.1"]
-        );
-        let error = names(&["2.4"]).expect_err("2.4 is unknown").to_string();
-        assert!(error.contains("2.4") && error.contains("6.12"), "{error}");
+        assert_eq!(names(&["all"]), ["5.10", "6.1", "6.12", "newest"]);
+        assert_eq!(names(&["5.10", "6.1"]), ["5.10", "6.1"]);
     }
 }

@@ -25,6 +25,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use architecture::Architecture;
+use clap::Args;
 use kernel::Kernel;
 use machine::Outcome;
 use machines::Machine;
@@ -48,22 +49,33 @@ const SIDE_BY_SIDE: usize = 2;
 /// A machine, and words of which a test's name must hold one to run on it; none: all run.
 type Job = (&'static Machine, Vec<String>);
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    if arguments == ["--table"] {
+#[derive(Debug, Default, Args)]
+pub(crate) struct Arguments {
+    /// Machines; without one, the short form, which is part of `test`
+    #[arg(value_parser = machines::names())]
+    machines: Vec<String>,
+    /// Run only tests whose names contain one of these words
+    #[arg(last = true)]
+    words: Vec<String>,
+    /// Build and fetch what the short form needs; boot nothing
+    #[arg(long, exclusive = true)]
+    build: bool,
+    /// Write the kept results into docs/requirements.md; boot nothing
+    #[arg(long, exclusive = true)]
+    table: bool,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    if arguments.table {
         return results::write_document();
     }
-    let (names, words) = match arguments.iter().position(|word| word == "--") {
-        Some(at) => (&arguments[..at], &arguments[at + 1..]),
-        None => (arguments, &[][..]),
-    };
-    let is_build = arguments == ["--build"];
-    let jobs = jobs(if is_build { &[] } else { names }, words)?;
+    let jobs = jobs(&arguments.machines, &arguments.words);
     ensure!(
         std::env::consts::ARCH == "x86_64",
         "the tools that build for the test machines are those of x86_64, and so must this machine be"
     );
     let guests = prepare(&jobs)?;
-    if is_build {
+    if arguments.build {
         return Ok(());
     }
     let runs = side_by_side::map(jobs, SIDE_BY_SIDE, |(machine, tests)| {
@@ -77,22 +89,22 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         .map(|(machine, _)| machine.name)
         .collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
-    if arguments == ["all"] {
+    if arguments.machines == ["all"] && arguments.words.is_empty() {
         results::write_document()?;
     }
     Ok(())
 }
 
 /// What the table says, but for other tests where there are words.
-fn jobs(names: &[String], words: &[String]) -> Result<Vec<Job>> {
-    let chosen = machines::choose(names)?.into_iter();
+fn jobs(names: &[String], words: &[String]) -> Vec<Job> {
+    let chosen = machines::choose(names).into_iter();
     let tests = |tests: &[&str]| match words {
         [] => tests.iter().map(|&word| word.to_owned()).collect(),
         words => words.to_vec(),
     };
-    Ok(chosen
+    chosen
         .map(|(machine, of_table)| (machine, tests(of_table)))
-        .collect())
+        .collect()
 }
 
 /// Builds what runs in the machines, and fetches their kernels.

@@ -14,14 +14,15 @@ use anyhow::{Context as _, Result, bail};
 use machine::Machine;
 pub use machine::is_root;
 pub use requirements::{
-    ARM_IMAGE, ARM_MACHINES, ARM_PACKAGES, BENCH, BROWSER, EVERYTHING, FUZZING, HTTP_BENCH,
-    HTTP_SERVERS, IMAGE, KERNEL_PROGRAMS, LINTS, MACHINES, MANIFESTS, NETWORK, PACKAGES, PARITY,
-    PASSENGER, Requirement, STATIC_ARM_TARGET, STATIC_TARGET, SYSTEMD_MACHINES, WITHOUT_KERNEL,
+    ARM_MACHINES, BENCH, BROWSER, EVERYTHING, FUZZING, HTTP_BENCH, HTTP_SERVERS, KERNEL_PROGRAMS,
+    LINTS, MACHINES, MANIFESTS, NETWORK, PACKAGES, PARITY, PASSENGER, Requirement,
+    STATIC_ARM_BINARY, STATIC_ARM_TARGET, STATIC_BINARY, STATIC_TARGET, SYSTEMD_MACHINES,
+    WITHOUT_KERNEL,
 };
 use step::Step;
 
 /// `cargo xtask setup`.
-pub fn main(_: &[String]) -> Result<()> {
+pub fn main() -> Result<()> {
     ensure(EVERYTHING)?;
     println!("setup: all is there");
     Ok(())

@@ -47,11 +47,8 @@ pub const ARM_MACHINES: &[&Requirement] = &[
     &ARM_COMPILER,
     &ARM_QEMU,
 ];
-/// For packages of amd64.
-pub const PACKAGES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &DPKG];
-/// For packages of arm64.
-pub const ARM_PACKAGES: &[&Requirement] =
-    &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER, &DPKG];
+/// For packages.
+pub const PACKAGES: &[&Requirement] = &[&DPKG];
 /// For the machine that tests the packages.
 pub const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO, &LINTIAN];
 /// For building the fuzz targets.
@@ -106,10 +103,11 @@ pub const EVERYTHING: &[&Requirement] = &[
     &TRACERS,
 ];
 
-/// For the image of amd64.
-pub const IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
-/// For the image of arm64.
-pub const ARM_IMAGE: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER];
+/// For a static binary of amd64.
+pub const STATIC_BINARY: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD];
+/// For a static binary of arm64.
+pub const STATIC_ARM_BINARY: &[&Requirement] =
+    &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER];
 /// For counting instructions.
 pub const BENCH: &[&Requirement] = &[&VALGRIND];
 /// For checking the manifests.

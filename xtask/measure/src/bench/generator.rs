@@ -1,4 +1,4 @@
-//! The load itself, in a process of its own: `xtask bench load idle=5000 busy=50`.
+//! The load itself, in a process of its own: `xtask-measure load idle=5000 busy=50`.
 //!
 //! Kinds: `idle=N` processes that sleep (forked, not exec'd; 50 different comms), `busy=N` processes that work 2 ms in each 100
 //! ms, so 50 of them use one CPU; `threads=N` sleeping threads of this process; `threaded=N` sleeping processes of 20 threads
@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::connections::{self, Connections};
 use super::usage;
 
-pub(super) const WORD: &str = "load";
+pub(crate) const LOAD: &str = "load";
 pub(super) const READY: &str = "ready\n";
 
 /// Largest number of processes or threads; more would endanger the machine.
@@ -32,7 +32,7 @@ const THREADS: u32 = 20;
 /// A program that is on every machine, is small, and does nothing.
 const PROGRAM: &std::ffi::CStr = c"/bin/true";
 
-pub(super) fn main(kinds: &[String]) -> Result<()> {
+pub(crate) fn main(kinds: &[String]) -> Result<()> {
     die_with_parent();
     let (mut children, mut sockets) = (Vec::new(), Vec::new());
     for kind in kinds {

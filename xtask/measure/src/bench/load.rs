@@ -96,7 +96,7 @@ fn parse_churn(output: &str) -> Option<Churn> {
 
 fn generator(kinds: &[&str]) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
-    command.args(["bench", generator::WORD]).args(kinds);
+    command.arg(generator::LOAD).args(kinds);
     Ok(command)
 }
 

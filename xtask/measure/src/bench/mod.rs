@@ -37,7 +37,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+pub(crate) use generator::{LOAD, main as load};
 use subject::{Launch, Subject};
 use table::Row;
 
@@ -157,20 +160,29 @@ const CONFIG: &str = "process_names:\n  - name: \"{{.Comm}}\"\n    cmdline:\n   
 const WITHOUT_TYPES: &str = r#"#!/bin/sh
 exec unshare --mount sh -c 'mount -t tmpfs none /sys/kernel/btf && mount -t tracefs none /sys/kernel/tracing && exec "$0" "$@"'"#;
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    if let Some((word, what)) = arguments.split_first()
-        && word == generator::WORD
-    {
-        return generator::main(what);
-    }
-    let (sections, output) = choose(arguments)?;
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Sections; without one, all
+    #[arg(value_parser = PossibleValuesParser::new(SECTIONS.iter().map(|section| section.name)))]
+    sections: Vec<String>,
+    /// File for the tables. Without it, docs/dev/benchmarks.md for all sections, else target/bench/BENCH.md
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    let is_chosen = |section: &&Section| match arguments.sections.as_slice() {
+        [] => true,
+        names => names.iter().any(|name| name == section.name),
+    };
+    let sections: Vec<&Section> = SECTIONS.iter().filter(is_chosen).collect();
     ensure!(
         setup::is_root(),
         "loading kernel programs needs root, and so does measuring them"
     );
     let bench = Bench::prepare()?;
     let is_whole = sections.len() == SECTIONS.len();
-    let output = output.unwrap_or_else(|| match is_whole {
+    let output = arguments.output.clone().unwrap_or_else(|| match is_whole {
         true => workspace::root().join("docs/dev/benchmarks.md"),
         false => bench.folder.join("BENCH.md"),
     });
@@ -192,31 +204,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     }
     println!("bench: the tables are in {}", output.display());
     Ok(())
-}
-
-fn choose(arguments: &[String]) -> Result<(Vec<&'static Section>, Option<PathBuf>)> {
-    let mut sections = Vec::new();
-    let mut output = None;
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        if word == "--output" {
-            output = Some(PathBuf::from(
-                words.next().context("--output needs a file")?,
-            ));
-        } else if let Some(section) = SECTIONS.iter().find(|section| section.name == word) {
-            sections.push(section);
-        } else {
-            let names: Vec<&str> = SECTIONS.iter().map(|section| section.name).collect();
-            bail!(
-                "unknown argument {word:?}: expected --output FILE or {}",
-                names.join(", ")
-            );
-        }
-    }
-    if sections.is_empty() {
-        sections.extend(SECTIONS);
-    }
-    Ok((sections, output))
 }
 
 impl Bench {
@@ -300,22 +287,5 @@ impl Bench {
             processes: "node_processes_pids",
         };
         Subject::start(&launch, &self.folder)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sections_are_chosen_by_name() {
-        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
-        let (sections, output) = choose(&words("idle --output x.md")).expect("both are known");
-        assert_eq!(sections.len(), 1);
-        assert_eq!(output, Some(PathBuf::from("x.md")));
-        assert_eq!(choose(&[]).expect("all").0.len(), SECTIONS.len());
-        assert!(choose(&words("--output")).is_err());
-        let error = choose(&words("speed")).err().map(|error| error.to_string());
-        assert!(error.is_some_and(|text| text.contains("slow-down")));
     }
 }

@@ -1,4 +1,4 @@
-//! The load of a soak: `soak generate FOLDER`, in a process of its own.
+//! The load of a soak: `xtask-measure soak-load FOLDER`, in a process of its own.
 //!
 //! It starts one process that lives as long as it does ([`super::resident`]). From its input it reads lines with a number of
 //! seconds. For that time it forks [`RATE`] children a second, one after another and each of the next kind, and waits for them
@@ -16,7 +16,7 @@ use super::resident::{self, RESIDE, Resident};
 use super::truth::{Lives, Told};
 use crate::bench::usage;
 
-pub(super) const WORD: &str = "generate";
+pub(crate) const LOAD: &str = "soak-load";
 /// Group name of the generator and of the children that only fork.
 pub(super) const PARENT: &str = "soak-parent";
 
@@ -72,7 +72,7 @@ pub(super) fn config() -> String {
     format!("process_names:\n  - name: \"{{{{.Comm}}}}\"\n    comm:\n{names}")
 }
 
-pub(super) fn main(arguments: &[String]) -> Result<()> {
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
     // SAFETY: sets a flag of this process.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     match arguments {
@@ -84,7 +84,7 @@ pub(super) fn main(arguments: &[String]) -> Result<()> {
             (program.run)(Path::new(folder))?;
             End::from_word(end)?.now()
         }
-        _ => anyhow::bail!("soak {WORD} is for cargo xtask soak itself"),
+        _ => anyhow::bail!("{LOAD} is for cargo xtask soak itself"),
     }
 }
 
@@ -243,8 +243,7 @@ fn command_line(folder: &Path, program: &Program, end: End) -> Result<Vec<CStrin
     let path = path.as_os_str();
     [
         path,
-        "soak".as_ref(),
-        WORD.as_ref(),
+        LOAD.as_ref(),
         folder.as_os_str(),
         program.word.as_ref(),
         end.word().as_ref(),

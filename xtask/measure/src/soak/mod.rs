@@ -24,8 +24,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, value_parser};
 use flat::Holding;
+pub(crate) use generator::{LOAD, main as load};
 use programs::Programs;
 use truth::Told;
 
@@ -46,35 +48,22 @@ const HEAD: &str = "\
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ";
 
-pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    if let Some((word, what)) = arguments.split_first()
-        && word == generator::WORD
-    {
-        return generator::main(what);
-    }
-    let (minutes, of_the_agent) = parse(arguments)?;
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[arg(long, value_parser = value_parser!(u32).range(1..))]
+    minutes: u32,
+    /// Arguments for the agent
+    #[arg(last = true)]
+    agent: Vec<String>,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     ensure!(
         setup::is_root(),
         "loading kernel programs needs root, and so does this"
     );
     let soak = Soak::prepare()?;
-    soak.run(minutes, of_the_agent)
-}
-
-/// Parses `--minutes N`, and the arguments after two dashes.
-fn parse(arguments: &[String]) -> Result<(u32, &[String])> {
-    match arguments {
-        [flag, minutes, rest @ ..] if flag == "--minutes" => {
-            let minutes = minutes.parse().ok().filter(|minutes| *minutes > 0);
-            let minutes = minutes.context("--minutes needs a number above 0")?;
-            match rest {
-                [] => Ok((minutes, rest)),
-                [dashes, rest @ ..] if dashes == "--" => Ok((minutes, rest)),
-                [word, ..] => bail!("unknown argument {word:?}: the agent's own stand behind --"),
-            }
-        }
-        _ => bail!("expected --minutes N, and perhaps -- and arguments for the agent"),
-    }
+    soak.run(arguments.minutes, &arguments.agent)
 }
 
 struct Soak {
@@ -227,27 +216,5 @@ impl Table {
         write!(self.text, "{part}")?;
         std::fs::write(&self.path, &self.text)
             .with_context(|| format!("write {}", self.path.display()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn minutes_end_where_flags_of_the_agent_begin() {
-        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
-        let line = words("--minutes 3 -- --accounting=switch");
-        let (minutes, rest) = parse(&line).expect("both are known");
-        assert_eq!((minutes, rest), (3, &line[3..]));
-        for wrong in [
-            "--minutes",
-            "--minutes 0",
-            "--minutes 3 switch",
-            "--hours 1",
-        ] {
-            assert!(parse(&words(wrong)).is_err(), "{wrong}");
-        }
-        assert!(parse(&[]).is_err());
     }
 }

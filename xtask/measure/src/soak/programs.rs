@@ -34,7 +34,7 @@ pub(super) struct Programs {
 impl Programs {
     pub(super) fn start(folder: &Path) -> Result<Self> {
         let mut child = Command::new(folder.join(PARENT))
-            .args(["soak", generator::WORD])
+            .arg(generator::LOAD)
             .arg(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

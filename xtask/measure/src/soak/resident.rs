@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::generator::WORD;
+use super::generator::LOAD;
 use super::truth::Told;
 use crate::bench::usage;
 
@@ -37,7 +37,7 @@ pub(super) struct Resident {
 impl Resident {
     pub(super) fn start(folder: &Path) -> Result<Self> {
         let mut child = Command::new(folder.join(NAME))
-            .args(["soak", WORD])
+            .arg(LOAD)
             .arg(folder)
             .arg(RESIDE)
             .stdin(Stdio::piped())
