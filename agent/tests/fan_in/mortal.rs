@@ -28,6 +28,10 @@ impl Mortal {
     }
 
     /// A nats-server that listens there from now on.
+    #[allow(
+        clippy::zombie_processes,
+        reason = "it is waited for by its pid, when this is dropped"
+    )]
     pub(crate) fn nats(program: &OsStr, address: SocketAddr) -> Self {
         let child = Command::new(program)
             .args(["-a", &address.ip().to_string()])
