@@ -166,9 +166,8 @@ fn bad_messages_are_counted_and_take_nothing_away() {
         hearer.pass(0, bad);
     }
     hearer.pass(0, &good.to_string());
-    until("the good message is heard", || {
-        messages(&agent, "registered") == 1.0
-    });
+    until("the instance is announced", || entries(&agent) == 1.0);
+    assert_eq!(messages(&agent, "registered"), 1.0);
     let counts = ["malformed", "no_application", "unusable", "too_large"]
         .map(|outcome| messages(&agent, outcome));
     assert_eq!(counts, [4.0, 1.0, 2.0, 1.0]);
