@@ -131,6 +131,7 @@ fn merge_instances(instances: usize) -> Result<(), String> {
         .map(|(body, labels)| ScrapedBody {
             labels,
             without: &[],
+            keeps_labels: false,
             body,
             format: BodyFormat::Text,
         })

@@ -119,7 +119,7 @@ fn report(path: &Path, config: &Config) -> Report {
     if let Some(fan_in) = &config.fan_in
         && !fan_in.has_source()
     {
-        let what = "fan_in names no source of instances, so nothing is asked; write routes_file, file_sd, gorouters or nats";
+        let what = "fan_in names no source of instances, so nothing is asked; write routes_file, file_sd, gorouters, nats, or scrape in an item";
         findings.push(at(fan_in.line, what.to_owned()));
     }
     for doubt in review.doubts {

@@ -221,7 +221,7 @@ fn fan_in_without_a_source_and_keys_of_promfetcher_get_a_remedy() {
          password_file: FILE}, {url: \"http://s:8080/routes\"}]}, and put the password",
         "c.yml:4: unknown key \"port\" is ignored; use the flag --web.listen-address=:PORT",
         "c.yml:5: unknown key \"skip_ssl_validation\" is ignored; remove it: certificates are always verified",
-        "c.yml:7: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd, gorouters or nats",
+        "c.yml:7: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd, gorouters, nats, or scrape in an item",
         "c.yml:8: unknown key \"external_exporters\" is ignored; move it below fan_in, as it is",
         "c.yml:9: unknown key \"nats\" is ignored; write fan_in: {nats: {servers: [\"nats://HOST:PORT\"], username: USER,",
     ];

@@ -34,6 +34,7 @@ pub(crate) fn merge_bodies(input: &[u8]) {
         .map(|(body, labels)| ScrapedBody {
             labels: if flag(1) { labels } else { &[] },
             without: if flag(5) { &["index", "le"] } else { &[] },
+            keeps_labels: flag(6),
             body,
             format: match ends_as_open_metrics(body) {
                 true => BodyFormat::OpenMetrics,
@@ -65,6 +66,7 @@ pub(crate) fn merge_bodies(input: &[u8]) {
     let again = ScrapedBody {
         labels: &[],
         without: &[],
+        keeps_labels: false,
         body: &merged.body,
         format: BodyFormat::Text,
     };

@@ -56,6 +56,8 @@ pub struct ScrapedBody<'a> {
     pub labels: &'a [(String, String)],
     /// Names of further labels that its series cannot have: to these the same happens as to those that `labels` replace.
     pub without: &'a [&'a str],
+    /// Whether labels of its series are renamed in a conflict, whatever the rules say.
+    pub keeps_labels: bool,
     /// The body, not compressed.
     pub body: &'a [u8],
     /// The format, as `Content-Type` says.

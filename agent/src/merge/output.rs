@@ -19,6 +19,7 @@ struct Origin<'a> {
     labels: Vec<SeriesLabel<'a>>,
     /// Names that the instance's own labels cannot have, beside those of `labels`.
     without: &'a [&'a str],
+    keeps_labels: bool,
     /// These labels as they are written.
     text: Vec<u8>,
     /// Sum of their hashes.
@@ -174,7 +175,11 @@ impl<'a> Output<'a> {
             origin.labels.iter().any(|added| *added.name == *name)
                 || origin.without.iter().any(|one| one.as_bytes() == name)
         };
-        match self.rules.label_conflict {
+        let conflict = match origin.keeps_labels {
+            true => LabelConflict::Exported,
+            false => self.rules.label_conflict,
+        };
+        match conflict {
             LabelConflict::Overwrite => labels.retain(|label| !is_added(&label.name)),
             LabelConflict::Exported => {
                 labels.retain(|label| !(label.value.is_empty() && is_added(&label.name)));
@@ -259,6 +264,7 @@ impl<'a> Origin<'a> {
         Self {
             labels,
             without: answer.without,
+            keeps_labels: answer.keeps_labels,
             text,
             hash: total,
         }

@@ -35,6 +35,7 @@ fn check_merge(given: &[&str], alone: &[&str]) {
         .map(|(body, labels)| ScrapedBody {
             labels,
             without: &[],
+            keeps_labels: false,
             body: body.as_bytes(),
             format: if body.ends_with("# EOF\n") {
                 BodyFormat::OpenMetrics

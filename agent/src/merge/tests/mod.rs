@@ -28,6 +28,7 @@ fn scraped<'a>(body: &'a str, labels: &'a [(String, String)]) -> ScrapedBody<'a>
     ScrapedBody {
         labels,
         without: &[],
+        keeps_labels: false,
         body: body.as_bytes(),
         format: match body.ends_with("# EOF\n") {
             true => BodyFormat::OpenMetrics,
@@ -276,6 +277,18 @@ fn labels_of_the_same_name_are_overwritten_or_renamed() {
         labelled(LabelConflict::Exported, &added),
         "# TYPE m untyped\nm{exported_exported_app=\"own\",x=\"1\",exported_app=\"2\",app=\"a\\\"b\",i=\"\"} 1\n"
     );
+    let kept = ScrapedBody {
+        keeps_labels: true,
+        ..scraped(body, &added)
+    };
+    assert_eq!(
+        text(&merge(
+            &[kept, scraped("m{app=\"own\",i=\"1\"} 2\n", &added)],
+            &RULES
+        )),
+        "# TYPE m untyped\nm{exported_exported_app=\"own\",x=\"1\",exported_app=\"2\",app=\"a\\\"b\",i=\"\"} 1\n\
+         m{app=\"a\\\"b\",i=\"\"} 2\n"
+    );
     // The shorter name first, as Prometheus does.
     let both = ["exported_app", "app"].map(|name| (name.to_owned(), "new".to_owned()));
     let body = "m{exported_app=\"longer\",app=\"shorter\"} 1\n";
@@ -397,6 +410,7 @@ fn malformed_bodies_contribute_nothing() {
         let answers = [body, b"other 1\n"].map(|body| ScrapedBody {
             labels: &[],
             without: &[],
+            keeps_labels: false,
             body,
             format: BodyFormat::Text,
         });

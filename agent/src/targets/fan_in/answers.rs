@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use hyper::http::uri::PathAndQuery;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::ask::{AskTerms, FanInPlaces};
 use super::broker::StoredPaths;
@@ -40,6 +40,8 @@ const MERGES: usize = 2;
 const LARGE_ANSWERS: usize = 2;
 /// Bytes of a merged answer that is not large. Their number is bounded by that of connections.
 const SMALL: usize = 1 << 20;
+/// How often a question looks whether its clients are still there.
+const ABANDONED: Duration = Duration::from_millis(100);
 /// A question shares the answer of an equal one that ends at most this much earlier.
 const SHARED_WITHIN: Duration = Duration::from_secs(1);
 /// Part of a question's time that is left for merging and sending.
@@ -142,7 +144,10 @@ impl FanInAnswers {
 
     /// Makes the answer to a question that is under way, and sends it.
     async fn settle(&self, id: u64, request: &FanInRequest, deadline: Instant) {
-        let reply = self.reply(id, request, deadline).await;
+        let reply = tokio::select! {
+            reply = self.reply(id, request, deadline) => reply,
+            () = self.abandoned(id) => None,
+        };
         let outcome = match &reply {
             Some(FanInReply::Merged(_)) => AnswerOutcome::Merged,
             Some(FanInReply::NotFound) => AnswerOutcome::NotFound,
@@ -289,6 +294,14 @@ impl FanInAnswers {
         let mut receivers = self.config.forward_authorization.iter();
         let may_application = receivers.any(|name| instance.application.is_called(name));
         may_application && instance.exporter.is_none()
+    }
+
+    /// Waits until all clients that wait for an answer have gone: each would leave a question behind otherwise, and a caller can connect
+    /// and go as often as it likes.
+    async fn abandoned(&self, id: u64) {
+        while self.is_awaited(id) {
+            sleep(ABANDONED).await;
+        }
     }
 
     fn is_awaited(&self, id: u64) -> bool {

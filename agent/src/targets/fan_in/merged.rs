@@ -130,6 +130,8 @@ pub(super) fn made(making: Making) -> Made {
                 Some(_) => &OF_INSTANCE,
                 None => &[],
             },
+            // No contract says that those of the node's own processes are overwritten.
+            keeps_labels: one.instance.listener.is_some(),
             body: &reply.body,
             format: match reply.is_open_metrics {
                 true => BodyFormat::OpenMetrics,

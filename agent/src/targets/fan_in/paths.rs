@@ -76,20 +76,20 @@ impl AllowedPaths {
 }
 
 impl QuestionPaths<'_> {
-    /// The path at which an instance is asked if its source names none; `None`: the caller, or the service broker, names one that is
-    /// not allowed. `stored`: the path of the service broker for the application, which wins.
+    /// The path at which an instance is asked if its source names none; `None`: the caller names one that is not allowed. `stored`:
+    /// the path of the service broker for the application, which wins if it is allowed.
     pub(super) fn of(
         &self,
         instance: &FanInInstance,
         stored: Option<PathAndQuery>,
     ) -> Option<PathAndQuery> {
         let metrics = PathAndQuery::from_static(METRICS);
-        let wanted = stored.or_else(|| self.wanted.cloned());
+        let wanted = || self.wanted.cloned();
         let Some(allowed) = self.rule(instance) else {
-            return Some(wanted.unwrap_or(metrics));
+            return Some(stored.or_else(wanted).unwrap_or(metrics));
         };
         let is_allowed = |path: &PathAndQuery| allowed.contains(path);
-        match wanted {
+        match stored.filter(is_allowed).or_else(wanted) {
             Some(wanted) => is_allowed(&wanted).then_some(wanted),
             None if is_allowed(&metrics) => Some(metrics),
             None => allowed.first().cloned(),

@@ -10,10 +10,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use super::found::{FoundInstances, INSTANCE, ReadTime, application_labels};
+use super::found::{FoundInstances, INSTANCE, MOST_INSTANCES, ReadTime, application_labels};
 use super::table::{FanInApplication, FanInInstance};
 use crate::config::HostPort;
 
@@ -77,11 +77,9 @@ impl<'de> Visitor<'de> for Routes<'_> {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         while let Some(route) = map.next_key::<String>()? {
-            for endpoint in map
-                .next_value::<Option<Vec<Endpoint>>>()?
-                .into_iter()
-                .flatten()
-            {
+            let Endpoints { some, omitted } = map.next_value()?;
+            self.found.omitted += omitted;
+            for endpoint in some {
                 match HostPort::parse(&endpoint.address) {
                     Ok(_) if route.is_empty() => {
                         self.found.refuse(&endpoint.address, "its route is empty")
@@ -99,6 +97,44 @@ impl<'de> Visitor<'de> for Routes<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The first endpoints of a route, and the number of the others: each takes ten times its shortest text.
+#[derive(Default)]
+struct Endpoints {
+    some: Vec<Endpoint>,
+    omitted: u64,
+}
+
+impl<'de> Deserialize<'de> for Endpoints {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Endpoints;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of endpoints")
+            }
+
+            fn visit_unit<E>(self) -> Result<Endpoints, E> {
+                Ok(Endpoints::default())
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Endpoints, S::Error> {
+                let mut endpoints = Endpoints::default();
+                while let Some(endpoint) = list.next_element()? {
+                    match endpoints.some.len() < MOST_INSTANCES {
+                        true => endpoints.some.push(endpoint),
+                        false => endpoints.omitted += 1,
+                    }
+                }
+                Ok(endpoints)
+            }
+        }
+
+        deserializer.deserialize_any(List)
     }
 }
 

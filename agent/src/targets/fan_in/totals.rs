@@ -14,6 +14,8 @@ use crate::targets::outcomes::FAILURES;
 
 /// Most applications and most instances with counts of their own; fetches of further ones are counted without labels.
 const MOST_COUNTED: usize = 1000;
+/// Most bytes of labels in a family whose labels come from sources; the series have to find room in the exposition.
+const MOST_LABELS: usize = 128 << 10;
 
 static ANSWERS: Descriptor = Descriptor {
     name: "headcount_fan_in_answers_total",
@@ -180,8 +182,8 @@ pub(super) struct FanInTotals {
     series: u64,
     omitted: Option<Omissions>,
     failures: [u64; Failure::OF_INSTANCES.len()],
-    fetched: BTreeMap<[String; 6], u64>,
-    failed: BTreeMap<[String; 8], u64>,
+    fetched: CountsByLabels<6>,
+    failed: CountsByLabels<8>,
 }
 
 impl FanInTotals {
@@ -218,7 +220,7 @@ impl FanInTotals {
         }
         for (instance, result) in &made.answered {
             match result {
-                Ok(()) => count(&mut self.fetched, application_labels(instance)),
+                Ok(()) => self.fetched.add(application_labels(instance)),
                 Err(failure) => self.count_failure(instance, *failure, false),
             }
         }
@@ -248,7 +250,7 @@ impl FanInTotals {
                 space_id,
                 space,
             ];
-            count(&mut self.failed, labels);
+            self.failed.add(labels);
         }
     }
 
@@ -275,11 +277,11 @@ impl FanInTotals {
             failures.sample(&[NAME, reason.word()], count);
         }
         let mut fetched = out.family(&FETCHED);
-        for (labels, count) in &self.fetched {
+        for (labels, count) in &self.fetched.counts {
             fetched.sample(&labels.each_ref().map(String::as_str), *count);
         }
         let mut failed = out.family(&FETCH_FAILED);
-        for (labels, count) in &self.failed {
+        for (labels, count) in &self.failed.counts {
             failed.sample(&labels.each_ref().map(String::as_str), *count);
         }
         let mut age = out.family(&TABLE_AGE);
@@ -304,14 +306,36 @@ fn application_labels(instance: &FanInInstance) -> [&str; 6] {
     ]
 }
 
-/// Counts one more with these labels, or with empty ones if there are too many.
-fn count<const N: usize>(counts: &mut BTreeMap<[String; N], u64>, labels: [&str; N]) {
-    let labels = labels.map(str::to_owned);
-    let is_known = counts.len() < MOST_COUNTED || counts.contains_key(&labels);
-    let labels = if is_known {
-        labels
-    } else {
-        labels.map(|_| String::new())
-    };
-    *counts.entry(labels).or_default() += 1;
+/// Counts by labels, of at most [`MOST_COUNTED`] of them and [`MOST_LABELS`] bytes.
+#[derive(Debug)]
+struct CountsByLabels<const N: usize> {
+    counts: BTreeMap<[String; N], u64>,
+    bytes: usize,
+}
+
+impl<const N: usize> Default for CountsByLabels<N> {
+    fn default() -> Self {
+        Self {
+            counts: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<const N: usize> CountsByLabels<N> {
+    /// Counts one more with these labels, or with empty ones if there is no room.
+    fn add(&mut self, labels: [&str; N]) {
+        let bytes = self.bytes + labels.iter().map(|label| label.len()).sum::<usize>();
+        let labels = labels.map(str::to_owned);
+        let has_room = self.counts.len() < MOST_COUNTED && bytes <= MOST_LABELS;
+        let labels = match self.counts.contains_key(&labels) {
+            true => labels,
+            false if has_room => {
+                self.bytes = bytes;
+                labels
+            }
+            false => labels.map(|_| String::new()),
+        };
+        *self.counts.entry(labels).or_default() += 1;
+    }
 }

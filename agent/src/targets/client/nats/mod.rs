@@ -120,10 +120,23 @@ impl NatsConnection {
         Ok(connection)
     }
 
+    /// Connects to the first address that accepts. Each has an equal share of the time.
+    async fn connected(addresses: &[SocketAddr]) -> Result<TcpStream, NatsFault> {
+        let share = HANDSHAKE / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
+        let mut last = fault(Failure::Unresolved, "the name of the server has no address");
+        for address in addresses {
+            last = match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => of_stream(&error),
+                Err(_) => late(),
+            };
+        }
+        Err(last)
+    }
+
     /// Connects, and hears what the server says of itself; that comes first, also with TLS.
     async fn secured(server: &NatsAddress) -> Result<Self, NatsFault> {
-        let connecting = TcpStream::connect(server.addresses.as_slice()).await;
-        let mut stream = connecting.map_err(|error| of_stream(&error))?;
+        let mut stream = Self::connected(&server.addresses).await?;
         let mut buffer = Vec::new();
         let info = loop {
             match said(&buffer).map_err(malformed)? {

@@ -192,6 +192,8 @@ fn write_changes(
     write: impl Fn(&Bindings) -> io::Result<()>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
+    // Whether the file may have something else than the table: it was replaced, and the directory could not be written through.
+    let mut is_behind = false;
     while inbox.blocking_recv_many(&mut batch, BATCH) > 0 {
         let mut table = Bindings::clone(&stock.table());
         let mut made = Vec::with_capacity(batch.len());
@@ -199,10 +201,14 @@ fn write_changes(
             made.push((table.apply(change), reply));
         }
         let is_stored = |(outcome, _): &(BindingOutcome, _)| *outcome == BindingOutcome::Stored;
-        if made.iter().any(is_stored) {
+        if is_behind || made.iter().any(is_stored) {
             match write(&table) {
-                Ok(()) => stock.publish(table),
+                Ok(()) => {
+                    is_behind = false;
+                    stock.publish(table);
+                }
                 Err(error) => {
+                    is_behind = true;
                     log::error!(
                         "fan_in: broker: the file of stored paths was not written: {error}"
                     );

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use hyper::http::uri::PathAndQuery;
 use serde::{Deserialize, Serialize};
 
 /// Most applications with a stored path.
@@ -167,7 +168,9 @@ pub(crate) fn is_id(text: &str) -> bool {
 /// Whether the text can be the path of an application.
 pub(crate) fn is_metric_path(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
-    text.starts_with('/') && text.len() <= MOST_PATH && text.bytes().all(is_plain)
+    let is_path = text.starts_with('/') && text.len() <= MOST_PATH && text.bytes().all(is_plain);
+    // Some characters are no part of a request's path.
+    is_path && text.parse::<PathAndQuery>().is_ok()
 }
 
 #[cfg(test)]
@@ -277,7 +280,7 @@ mod tests {
                 .prop_map(move |text: String| text.chars().take(most).collect::<String>())
         };
         prop_oneof![
-            3 => (text(2), text(1), "(/[!-~&&[^?#]]{0,4})?")
+            3 => (text(2), text(1), "(/[a-cX-Z0-9!$&'()*+,;=:@%._~/-]{0,4})?")
                 .prop_map(|(id, application, path)| BindingChange::Bind(row(&id, &application, &path))),
             1 => text(2).prop_map(BindingChange::Unbind),
         ]

@@ -22,6 +22,8 @@ use crate::config::HostPort;
 const MOST_LIFE: i64 = 120;
 /// Most bytes of the texts of one message's instances; [`FoundInstances::omitted`] counts further routes.
 const MOST_TEXT: usize = 1 << 20;
+/// Most routes of a message: each is an instance, made while nothing else is.
+const MOST_ROUTES: usize = 1_000;
 /// What the URL of a route service must begin with; routers refuse other messages.
 const SECURE: &str = "https";
 
@@ -91,7 +93,9 @@ pub(super) fn parse(text: &[u8], now: Instant) -> Result<FoundInstances, Message
             Ok(_) if route.len() > MOST_ROUTE => {
                 found.refuse(&endpoint.address, "its route is longer than 2,048 bytes")
             }
-            Ok(_) if text > MOST_TEXT => found.omitted += 1,
+            Ok(_) if text > MOST_TEXT || found.instances.len() == MOST_ROUTES => {
+                found.omitted += 1;
+            }
             Ok(address) => {
                 let instance =
                     instance(&route, endpoint.clone(), address.clone(), &mut found, read);
@@ -263,6 +267,7 @@ mod tests {
         );
         let found = parsed(&text).unwrap();
         assert_eq!(found.instances.len() as u64 + found.omitted, 10_001);
+        assert!(found.instances.len() <= MOST_ROUTES);
         let text = found.instances.iter().map(|one| one.instance.text());
         assert!(text.sum::<usize>() < MOST_TEXT + 20_000);
     }
