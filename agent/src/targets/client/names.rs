@@ -156,10 +156,7 @@ impl HostNames {
         let name = Arc::clone(name);
         tokio::task::spawn_local(async move {
             // The semaphore is never closed.
-            if let Ok(place) = places.acquire_owned().await
-                // Beside the one that is kept, somebody's: else a queue of names that nobody waits for holds up all others.
-                && sender.receiver_count() > 1
-            {
+            if let Ok(place) = places.acquire_owned().await {
                 // If there is no thread, the sender of the answer is dropped.
                 let _ = requests.send(LookUp {
                     name,
