@@ -159,9 +159,15 @@ impl Facts {
             ("passenger_turbocache_hits_total", "/turbocaching/hits"),
             ("passenger_turbocache_stores_total", "/turbocaching/stores"),
         ] {
-            let values = threads
-                .iter()
-                .map(|thread| thread.pointer(pointer).and_then(Value::as_f64).unwrap());
+            let values = threads.iter().map(|thread| {
+                let value = thread.pointer(pointer).and_then(Value::as_f64);
+                // A thread whose turbocache is off does not show its counts, which are 0 then.
+                assert!(
+                    value.is_some() || pointer.starts_with("/turbocaching/"),
+                    "{thread}"
+                );
+                value.unwrap_or_default()
+            });
             let key = series(family, &[("passenger_instance", instance)]);
             let of_kind = match family.ends_with("_total") {
                 true => &mut self.totals,
