@@ -132,7 +132,9 @@ fn threads_that_stay_are_shown_by_name(tier: &'static Tier) {
                 (seconds("user") + seconds("system")) * 1e9,
                 count * NS as f64,
             );
-            if used_ns < expected_ns - 2.0 * count * TICK_NS || used_ns > 2.0 * expected_ns {
+            // An emulated machine whose host is busy samples ticks that the thread has not run.
+            let most_ns = 2.0 * expected_ns + 10.0 * TICK_NS;
+            if used_ns < expected_ns - 2.0 * count * TICK_NS || used_ns > most_ns {
                 return Err(format!("{name}: {used_ns} ns of {expected_ns}"));
             }
         }
