@@ -84,7 +84,7 @@ fn place(binding: &str) -> String {
     format!("service_instances/i/service_bindings/{binding}")
 }
 
-/// The path that the binding has stored, as the broker tells it.
+/// The stored path of a binding, as the broker answers it.
 fn shown(agent: &Agent, binding: &str) -> Option<String> {
     let (status, body) = call(agent.address, "GET", &place(binding), &Value::Null).unwrap();
     assert!(matches!(status, 200 | 404), "{status}: {body}");

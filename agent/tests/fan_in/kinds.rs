@@ -164,7 +164,7 @@ fn instances_of_every_kind_named_by_a_router_are_in_one_answer() {
     );
     assert_eq!(outside.heads(), [""; 0]);
 
-    // Another caller gets all but what is not for it.
+    // A caller without credentials gets all instances but the private one.
     let unknown = ask(2, "");
     let private = addresses[1];
     assert_eq!(error(&unknown, private).as_deref(), Some("denied"));

@@ -174,8 +174,8 @@ fn bad_messages_are_counted_and_take_nothing_away() {
     assert_eq!(up(&merged(&agent, PATH), instance.address), Some(1.0));
     let warnings = agent.messages("warn");
     let of = |word: &str| warnings.iter().filter(|line| line.contains(word)).count();
-    let told = [": malformed: ", ": unusable: ", ": too_large: "].map(of);
-    assert_eq!(told, [1, 1, 1], "{warnings:#?}");
+    let logged = [": malformed: ", ": unusable: ", ": too_large: "].map(of);
+    assert_eq!(logged, [1, 1, 1], "{warnings:#?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The credentials of the service broker: one user with one password.
 //!
-//! They are compared by a keyed digest, so the time of a comparison tells nothing about them. A wrong password costs one digest,
+//! They are compared by a keyed digest, so a client learns nothing about them from the time of a comparison. A wrong password costs one digest,
 //! not a bcrypt hash as for users of the web configuration: the password is a secret of a machine, and its file holds it as it is.
 
 use std::fmt;

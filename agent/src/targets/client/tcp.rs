@@ -150,7 +150,7 @@ async fn connect(request: &InstanceRequest) -> Result<(TcpStream, SocketAddr), F
     Err(failure)
 }
 
-/// What came of one question.
+/// The result of one question.
 enum Said {
     Body(InstanceReply),
     /// To this path of the same address.

@@ -39,7 +39,7 @@ const PLAIN: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
 const ANY: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
                    text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/// What came of asking an instance.
+/// The outcome of asking an instance.
 #[derive(Debug)]
 pub(super) struct AskedInstance {
     pub(super) instance: Arc<FanInInstance>,

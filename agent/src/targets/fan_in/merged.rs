@@ -1,6 +1,6 @@
 //! One answer of what the instances of an application have said: their series, merged, and the agent's own about each of them.
 //!
-//! In: what came of asking each instance. Out: the body, and what became of each instance's series. It runs in a thread of its own,
+//! In: the outcome of asking each instance. Out: the body, and the fate of each instance's series. It runs in a thread of its own,
 //! has no IO, and knows no deadline.
 
 use std::collections::BTreeSet;

@@ -25,7 +25,7 @@ pub(super) struct FanInShares {
     owners: RefCell<HashMap<ShareOwner, FanInShare>>,
 }
 
-/// Who has a share.
+/// The owner of a share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum ShareOwner {
     Application(Arc<FanInApplication>),

@@ -189,7 +189,7 @@ impl Sources {
     }
 }
 
-/// The number of a source, and what came of looking at it.
+/// The number of a source, and the outcome of looking at it.
 pub(super) type SourceAnswer = (usize, Result<SourceLook, Failure>);
 
 /// Asks routers at the same time.

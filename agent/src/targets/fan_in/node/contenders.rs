@@ -1,8 +1,8 @@
 //! Which processes may be the one that an address leads to. Pure.
 //!
-//! Network namespaces may have the same address, and any user can make one with the address of a pod. Only the confirmation after
-//! connecting tells where the address leads, so the processes of all these namespaces are tried, the oldest first: of each namespace
-//! one, and not more than the bounds below, so that no user takes the places of others.
+//! Network namespaces may have the same address, and any user can make one with the address of a pod. The agent sees only after
+//! connecting which of these namespaces the address leads to. So it tries one process of each namespace, the oldest first, within the
+//! bounds below: no user takes the places of others.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@
 //! processes --note--> user, namespace, sockets --read (each namespace once)--> listeners --reach, contenders--> instances
 //! ```
 //!
-//! In: processes that the state has published. Out: their instances, and what came of the others. It reads `/proc` and may block, so it
+//! In: processes that the state has published. Out: their instances, and the outcomes of the others. It reads `/proc` and may block, so it
 //! belongs into a reader. Each network namespace is read once, through the first process that is in it and lives, after the sockets of all
 //! processes are known: only listening sockets of these processes are kept. A reading that fails is not repeated.
 //!
@@ -132,7 +132,7 @@ impl UserTaken {
 struct NodeNamespace {
     /// The sockets of the processes that are in it: inode, and number of the process. Sorted when its tables are read.
     sockets: Vec<(u64, usize)>,
-    /// What came of reading its sockets; `None`: not read yet.
+    /// The outcome of reading its sockets; `None`: not read yet.
     read: Option<Result<(), ProcessOutcome>>,
     addresses: Option<Result<Vec<IpAddr>, ProcessOutcome>>,
 }
@@ -260,7 +260,7 @@ impl<'h> Looking<'h> {
         }
         let taken = self.users.entry(noted.user).or_default();
         if !taken.has_time(noted.user, self.until) {
-            // Another process in the namespace may be of a user who has time left.
+            // The next process in the namespace may belong to another user, whose share of the time is not used up.
             return Err(ProcessOutcome::Limit);
         }
         let before = thread_cpu_ns();

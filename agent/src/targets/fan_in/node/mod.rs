@@ -70,7 +70,7 @@ struct ScrapedInstance {
     listener: Arc<NodeListener>,
 }
 
-/// What came of a process.
+/// The outcome of looking at a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ProcessOutcome {
     Instance,

@@ -1,4 +1,4 @@
-//! What came of each process of the node that an item asks, for commands that print it and end. Blocks.
+//! The outcome for each process of the node that matches an item with `scrape`, for commands that print it and end. Blocks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
