@@ -20,35 +20,44 @@ use crate::storage::{DONE, Kept, ROLE_LISTENER, Storage};
 static SOCKETS: HashMap<u64, Storage> =
     HashMap::with_max_entries(NETWORK_SOCKETS, BPF_F_NO_PREALLOC);
 
-/// The storage of a socket; `None` if it has none.
+/// The storage of a socket; `None` if it has none. The kernel uses the memory of a destroyed socket again, so there may be an entry
+/// of the socket before, which the next look or [`of_or`] removes.
 #[inline(always)]
 pub(crate) fn of(sock: Sock) -> Option<Kept> {
-    SOCKETS.get_ptr_mut(&key(sock)).map(Kept)
+    entry(&key(sock)).filter(|kept| !kept.is(DONE))
 }
 
-/// The same; makes a storage with this value if there is none. `None` if there is no room.
+/// The same; makes a storage with this value if there is none. `None` if there is no room, and while a look is just at the socket
+/// that had the memory before.
 #[inline(always)]
 pub(crate) fn of_or(sock: Sock, new: &Storage) -> Option<Kept> {
-    let known = of(sock);
-    if known.is_some() {
-        return known;
+    let key = key(sock);
+    if let Some(known) = entry(&key) {
+        if !known.is(DONE) {
+            return Some(known);
+        }
+        if claim(&key) {
+            removed(&key);
+            release(&key);
+        }
     }
-    let _ = SOCKETS.insert(&key(sock), new, u64::from(BPF_NOEXIST));
+    let _ = SOCKETS.insert(&key, new, u64::from(BPF_NOEXIST));
     of(sock)
 }
 
-/// Begins the storage of a socket anew; makes it if there is none. `None` as in [`of_or`], and if a look is just at the
-/// connection that the socket had before.
+/// Begins the storage of a socket anew; makes it if there is none. `None` as in [`of_or`].
 #[inline(always)]
 pub(crate) fn begin(sock: Sock, begun: &Storage) -> Option<Kept> {
-    let Some(before) = of(sock) else {
-        return of_or(sock, begun);
-    };
     let key = key(sock);
+    if entry(&key).is_none() {
+        return of_or(sock, begun);
+    }
     if !claim(&key) {
         return None;
     }
-    take_over(&key, before);
+    if let Some(before) = entry(&key) {
+        take_over(&key, before);
+    }
     let made = SOCKETS.insert(&key, begun, u64::from(BPF_ANY));
     release(&key);
     made.ok().and_then(|()| of(sock))
@@ -78,11 +87,9 @@ pub(crate) fn settle(sock: Sock, kept: Kept, end: &End) {
     }
 }
 
-/// The same when the kernel destroys the socket; marks it as [`DONE`], and removes the entry, or leaves that to the next look.
+/// The same when the kernel destroys the socket. Removes the entry, or marks it as [`DONE`] and leaves it to the next look.
 #[inline(always)]
 pub(crate) fn finish(sock: Sock, kept: Kept, end: &End) {
-    // First: a look that has claimed the socket reads the mark.
-    kept.mark(DONE);
     let key = key(sock);
     if claim(&key) {
         take_over(&key, kept);
@@ -90,7 +97,10 @@ pub(crate) fn finish(sock: Sock, kept: Kept, end: &End) {
         let _ = SOCKETS.remove(&key);
         release(&key);
     } else {
+        // In this order: the program that finds the mark removes the entry, and finds the end, which would else be credited to
+        // the next socket at this address.
         leave(&key, end);
+        kept.mark(DONE);
     }
 }
 
@@ -101,15 +111,28 @@ pub(crate) fn look(sock: Sock, visit: impl FnOnce(Kept)) {
     if !claim(&key) {
         return;
     }
-    if let Some(kept) = of(sock) {
+    if let Some(kept) = removed(&key) {
         take_over(&key, kept);
-        if kept.is(DONE) {
-            let _ = SOCKETS.remove(&key);
-        } else {
-            visit(kept);
-        }
+        visit(kept);
     }
     release(&key);
+}
+
+/// Removes the entry of a destroyed socket, and returns that of any other one. Only for a program that has claimed the socket.
+#[inline(always)]
+fn removed(key: &u64) -> Option<Kept> {
+    let kept = entry(key)?;
+    if !kept.is(DONE) {
+        return Some(kept);
+    }
+    take_over(key, kept);
+    let _ = SOCKETS.remove(key);
+    None
+}
+
+#[inline(always)]
+fn entry(key: &u64) -> Option<Kept> {
+    SOCKETS.get_ptr_mut(key).map(Kept)
 }
 
 #[inline(always)]
