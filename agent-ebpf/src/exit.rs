@@ -31,7 +31,7 @@ fn report(context: &BtfTracePointContext) -> Option<()> {
     }
     let leader = task.leader()?;
     let id = task.identity();
-    // The order matters: the kernel adds a thread's use to the sums before it decrements the number of threads. So a process
+    // `threads` before the sums, because the kernel adds a thread's use to the sums before it decrements the number of threads. So a process
     // that had another thread shows it here, by one or the other.
     let threads = signal.threads();
     let mut totals = signal.totals();

@@ -10,7 +10,7 @@ use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 
-/// The definition of a map of socket storage with these flags.
+/// The definition of a map of socket storage with the flags `FLAGS`.
 #[repr(C)]
 pub(crate) struct SocketStorage<T, const FLAGS: usize> {
     r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],

@@ -4,10 +4,12 @@
 //!                  agent-ebpf                               agent
 //!  kernel  --> hooks, maps, iterator --> source/bpf --+
 //!  /proc   --------------------------> source/procfs -+--> process --> group --> collector --> exposition --> scrape --> http
+//!  other programs <------------------- targets ----------------------------------^      merge --> answers of fan-in ------^
 //! ```
 //!
-//! `process`, `group`, `exposition` and `merge` are pure; `source` and `http` do the IO. One thread owns the state (`state`);
-//! another serves HTTP. [`run`] starts both and is the one place that knows every module.
+//! `process`, `group`, `exposition` and `merge` are pure; `source`, `targets` and `http` do the IO. One thread owns the state
+//! (`state`), one asks other programs (`targets`), one serves HTTP, and one stores the paths of the service broker where it is on.
+//! [`run`] starts them and is the one place that knows every module.
 
 mod blocking;
 pub mod check;

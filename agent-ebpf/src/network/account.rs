@@ -132,7 +132,7 @@ impl Words {
     }
 }
 
-/// The value for the storage's word.
+/// The bytes sent, with [`OPENED_COUNTED`] if the connection was established: the value for [`Words::sent`].
 #[inline(always)]
 fn sent(kept: Kept, carried: Carried) -> u64 {
     if kept.is(OPENED) {

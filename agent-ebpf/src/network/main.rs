@@ -2,12 +2,12 @@
 //! nothing of them is loaded if the collector is off, and what the kernel refuses here does not affect the other programs.
 //!
 //! ```text
-//! inet_sock_set_state  --> state.rs  --+                      +--> OWNERS: sums by process
-//! tcp_destroy_sock     --> state.rs  --+--> account/: storage --+
-//! iter/task_file       --> files.rs  --+    of each socket      +--> NETWORK: sums of the node
-//! accept, fork, ...    --> handover.rs --+
-//! iter/bpf_sk_storage_map --> living.rs -+
-//! sock_send_length, sock_recv_length --> udp.rs --> both
+//! inet_sock_set_state  --> state.rs  --+                          +--> OWNERS: sums by process
+//! tcp_destroy_sock     --> state.rs  --+--> account.rs: storage --+
+//! iter/task_file       --> files.rs  --+    of each socket        +--> NETWORK: sums of the node
+//! accept, fork, ...    --> handover.rs +                          |
+//! iter/bpf_sk_storage_map --> living.rs                           |
+//! sock_send_length, sock_recv_length --> udp.rs ------------------+
 //! ```
 //!
 //! For TCP there is no program at sends and receives. The kernel keeps totals of each socket; each byte of them is credited once, to

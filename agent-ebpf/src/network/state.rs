@@ -176,7 +176,8 @@ fn is_closed_by_current(sock: Sock, old: i32, new: i32) -> bool {
     }
 }
 
-/// The number of the failure by `sk_err` (errno.h), from 1 on. 0 is an attempt that the process gave up.
+/// The number of the failure by `sk_err` (errno.h), from 1 on. An attempt that the process gave up has error 0, and counts as
+/// [`FAILURE_OTHER`].
 #[inline(always)]
 fn failure(error: i32) -> u32 {
     let reason = match error {

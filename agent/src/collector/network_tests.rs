@@ -61,7 +61,7 @@ pub(super) fn network() -> GroupNetwork {
     network
 }
 
-/// The books: 10 bytes of each direction wait.
+/// The books of a node on which 10 bytes of each direction wait for an owner.
 pub(super) fn books() -> NetworkBooks {
     NetworkBooks {
         unattributed: payload(90, 91),

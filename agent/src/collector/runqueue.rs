@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_cuts_where_the_labels_say() {
+    fn bounds_of_the_kernel_programs_equal_the_le_labels() {
         for (n, seconds) in BOUNDS.iter().enumerate() {
             let ns = agent_common::run_queue_bound_ns(n);
             assert_eq!(seconds.log2().fract(), 0.0, "a bound of native schema 0");

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn base_names() {
+    fn base_name_is_that_of_go_filepath() {
         let cases = [
             ("/usr/bin/q/", "q"),
             ("/", "/"),

@@ -268,7 +268,7 @@ impl Entry {
     fn take_baseline(&mut self) -> bool {
         let is_baseline = self.origin == ImageOrigin::Older;
         if is_baseline {
-            self.origin = ImageOrigin::Execed;
+            self.origin = ImageOrigin::Known;
         }
         is_baseline
     }
@@ -368,7 +368,7 @@ impl Entry {
         let ended = merged.map_or(counters, |merged| merged.counters);
         let launch = match self.origin {
             ImageOrigin::Forked => former.launch,
-            ImageOrigin::Execed | ImageOrigin::Older => Launch::Left,
+            ImageOrigin::Known | ImageOrigin::Older => Launch::Left,
         };
         if launch == Launch::Taken {
             ledger.take(Booking::Closed(self.account()));
@@ -384,7 +384,7 @@ impl Entry {
         if merged.is_some() {
             self.drop_share(counters, ledger);
         }
-        self.origin = ImageOrigin::Execed;
+        self.origin = ImageOrigin::Known;
     }
 
     /// Drops the use up to `counters` that belongs to no former image: it is booked to no group.

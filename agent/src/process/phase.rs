@@ -16,8 +16,8 @@ pub(super) struct AtExit {
 pub(super) enum ImageOrigin {
     /// It was forked, and no exec record came: what it has used is its launch.
     Forked,
-    /// An exec record came, or nothing is known of its launch any more.
-    Execed,
+    /// An exec record came, or its launch does not matter any more.
+    Known,
     /// It is older than the agent: the table takes its next totals over and books nothing.
     Older,
 }

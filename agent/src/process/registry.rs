@@ -63,11 +63,11 @@ impl ProcessRegistry {
             ..Lifecycle::default()
         });
         let inherited = self.image_of(parent, ledger);
-        let was_counted = u64::from(child.start_ns >= self.since_ns);
+        let is_young_count = u64::from(child.start_ns >= self.since_ns);
         if let Some(entry) = self.processes.entry_mut(child) {
             // A pass, or another record, came first.
             if !std::mem::replace(&mut entry.counted.fork, true) {
-                self.statistics.announced_late += was_counted;
+                self.statistics.announced_late += is_young_count;
                 book(ledger, inherited.unwrap_or(entry.account()), fork);
             }
             return;
@@ -76,7 +76,7 @@ impl ProcessRegistry {
             if !std::mem::replace(&mut tombstone.counted.fork, true) {
                 let account = inherited.unwrap_or(tombstone.account);
                 book(ledger, account, fork);
-                self.statistics.announced_late += was_counted;
+                self.statistics.announced_late += is_young_count;
             }
             return;
         }
@@ -299,7 +299,7 @@ impl ProcessRegistry {
         if let Some(tombstone) = self.graves.finals.exhume(id) {
             let parent = self.processes.account_of(parent);
             let membership = Membership::own(ledger.open(parent));
-            let mut entry = Entry::new(membership, ImageOrigin::Execed);
+            let mut entry = Entry::new(membership, ImageOrigin::Known);
             entry.booked = tombstone.booked;
             entry.sight.threads = Threads::of_reappeared(tombstone.booked);
             ledger.take(Booking::Closed(tombstone.account));

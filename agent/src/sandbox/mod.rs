@@ -16,11 +16,11 @@
 //! log lines, and [`Sandbox::steps`] for the metric `headcount_sandbox_state`.
 //!
 //! Each right belongs to a thread, and a new thread inherits the rights of the one that starts it. So the threads of
-//! HTTP, of the state and of the targets give them up before they start threads of their own. The main thread starts
-//! those of the state, of the targets and of the broker, and those of Unix sockets, before, and that of the targets starts that of
-//! names before: these start with all rights. Steps that
-//! this kernel does not support are left out and reported: in one log line for each side and in
-//! `headcount_sandbox_state`. The steps of a side that does not run are absent.
+//! HTTP, of the state and of the targets give them up before they start threads of their own. Some threads start with all
+//! rights and confine themselves: the main thread starts those of the state, of the targets, of the broker and of Unix sockets
+//! before it is confined, and the targets thread starts that of names before it is. Steps that this kernel does not support are
+//! left out and reported: in one log line for each side and in `headcount_sandbox_state`. The steps of a side that does not run
+//! are absent.
 
 mod allowed;
 mod capabilities;
@@ -221,7 +221,7 @@ impl Sandbox {
             no_new_privs(),
             &mut left_out,
         );
-        let kept = capabilities::keep_for_asking(false);
+        let kept = capabilities::keep_none(|| true);
         let kept = self.take(Side::Broker, Right::Capabilities, kept, &mut left_out);
         let landlock = files::write_only(directory);
         self.take(Side::Broker, Right::Files, landlock, &mut left_out);

@@ -68,9 +68,9 @@ pub(crate) async fn own(
             },
             result = ring.half_full() => {
                 result?;
-                state.drain_and_heal();
+                state.drain();
             }
-            () = tokio::time::sleep(interval) => state.drain_and_heal(),
+            () = tokio::time::sleep(interval) => state.drain(),
         }
     }
 }

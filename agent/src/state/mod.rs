@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Nothing here runs by itself: questions from [`handle::Handle`], a half-full ring and a slow timer call it (`actor.rs`). This
-//! file gives the order of the steps of a scrape (`AgentState::scrape`) and of a drain (`AgentState::drain_and_heal`). What
+//! file gives the order of the steps of a scrape (`AgentState::scrape`) and of a drain (`AgentState::drain`). What
 //! a step does stands in the module that it calls.
 
 pub(crate) mod actor;
@@ -256,7 +256,7 @@ impl AgentState {
     /// Drains the waiting records, and reads processes with incomplete exec records. Takes a pass, too, if a record found the
     /// ring full, because the values of single processes may be old then, if the table has grown much, and if many processes have
     /// got a socket: the pass after it frees the places of those that have ended.
-    pub(crate) fn drain_and_heal(&mut self) {
+    pub(crate) fn drain(&mut self) {
         let needs_pass = self.pipeline.drain() || early::read_incomplete(&mut self.pipeline);
         if needs_pass || self.pipeline.observer.is_network_crowded() {
             self.observe();

@@ -1,10 +1,10 @@
-//! Upstream's unit cases that are about whole scrapes (section 6.1).
+//! Upstream's unit cases that are about whole scrapes: section 6.1 of docs/dev/compatibility.md, whose numbers the names begin with.
 
 use super::*;
 
 /// Every value of process-exporter's own fixture process.
 #[test]
-fn u5_the_fixture_process() {
+fn u5_fixture_process_has_the_values_of_its_files() {
     let tree = tree();
     let write = |ticks: u64| {
         let mut process = named(&tree, 26231, "vim")
@@ -61,7 +61,7 @@ fn u5_the_fixture_process() {
 }
 
 #[test]
-fn u5_the_start_of_the_fixture_process() {
+fn u5_start_of_the_fixture_process_is_its_boot_time_and_ticks() {
     let tree = tree();
     named(&tree, 26231, "vim").start_ticks(324_219).write();
     let yaml = "process_names: [{comm: [vim], name: '{{.StartTime}}'}]";
@@ -202,7 +202,7 @@ fn u10_counters_stay_when_members_end() {
 }
 
 #[test]
-fn u13_an_older_process_that_joins_late_counts_from_its_second_sight() {
+fn u13_older_process_that_joins_late_counts_from_the_second_pass_that_sees_it() {
     let tree = tree();
     used(&tree, 5, 1).write();
     let agent = tracking(&tree, &["g"]);

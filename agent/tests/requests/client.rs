@@ -20,10 +20,10 @@ pub(crate) struct Request {
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) version: &'static str,
-    /// Whole lines.
+    /// Lines of the head, each with its CRLF.
     pub(crate) fields: String,
     pub(crate) body: Vec<u8>,
-    /// The server cannot answer earlier.
+    /// The least time that the answer takes.
     pub(crate) least: Duration,
 }
 
@@ -115,7 +115,7 @@ impl Client {
         self.receive(request, begin)
     }
 
-    /// The same in one write for each piece of so many bytes.
+    /// The same, written in pieces of `bytes`.
     pub(crate) fn exchange_in_pieces(&mut self, request: &Request, bytes: usize) -> Option<u16> {
         let begin = Instant::now();
         for piece in request.bytes().chunks(bytes) {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn templates_as_go_runs_them() {
+fn templates_render_as_in_go() {
     let cases = [
         ("{{.PID}} {{ .Comm }}", "42 java"),
         (
@@ -100,7 +100,7 @@ fn failures_are_counted_per_item() {
 }
 
 #[test]
-fn plain_templates_take_the_short_way() {
+fn template_of_plain_fields_skips_the_engine() {
     for (source, short) in [
         ("", true),
         ("a", true),

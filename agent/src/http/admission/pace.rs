@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Frequent passes together use at most one `SHARE`th of a core. The work that a pass causes elsewhere (compression,
-/// proportional memory) fits between this and a fifth of a core.
+/// Frequent passes, and the compression of their answers, together use at most one `SHARE`th of a core. Proportional memory has a
+/// budget of its own.
 const SHARE: u32 = 6;
 /// A request is rare if no other came for this long. Less than a second, because scrapes of a one-second interval
 /// sometimes arrive a little early.

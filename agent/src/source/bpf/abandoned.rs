@@ -1,8 +1,8 @@
 //! Requests whose socket is gone without a response. No hook sees the end of a Unix socket, so each pass in which a request is in
 //! flight looks at all sockets with an HTTP exchange.
 //!
-//! In: the counts of processes, and what the look finds in flight. Out: the kernel programs count as aborted what two looks one
-//! after the other have missed. A request that begins or ends during a look can only hide another one, until a later look.
+//! In: the counts of processes, and the requests that the look finds in flight. Out: the requests that two looks in a row have
+//! missed, which the kernel programs count as aborted. A request that begins or ends during a look can only hide another one, until a later look.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
@@ -20,7 +20,7 @@ use crate::process::{ProcessId, ServedReading};
 
 /// Maximum bytes that the kernel returns for one read.
 const READ_BYTES: usize = 32 * 1024;
-/// How often an iterator may stop before its end, as for network accounting.
+/// Most times that an iterator may stop before its end in one look.
 const STOPS: u32 = 64;
 
 /// Number of requests, by process and method. None of them is 0.

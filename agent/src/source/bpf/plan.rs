@@ -99,8 +99,8 @@ pub(super) fn candidates(request: AccountingRequest, support: &Support) -> Vec<P
     let mut plans = Vec::new();
     let wants =
         |tier| request == AccountingRequest::Auto || request == AccountingRequest::Only(tier);
-    let wants_some = support.obstacle.is_none();
-    if wants_some && support.no_types.is_none() {
+    let may_load = support.obstacle.is_none();
+    if may_load && support.no_types.is_none() {
         let exit_hooks = [
             (ExitHook::Release, support.release_task),
             (ExitHook::Free, true),
@@ -121,7 +121,7 @@ pub(super) fn candidates(request: AccountingRequest, support: &Support) -> Vec<P
             }
         }
     }
-    if wants_some && support.no_tracepoints.is_none() && wants(Tier::Switch) {
+    if may_load && support.no_tracepoints.is_none() && wants(Tier::Switch) {
         plans.push(Plan::TRACED);
     }
     if wants(Tier::Procfs) {

@@ -48,7 +48,7 @@ fn values_agree_with_proc(tier: &'static Tier) {
     assert!(tier.sees_io() || unread > 0.0, "what is missing is counted");
 }
 
-/// Also of processes that are gone before a scrape.
+/// The processes are gone before the scrape.
 fn split_of_cpu_time_agrees_with_wait4(tier: &'static Tier) {
     let agent = Agent::start(tier);
     let program = Program::new("short");
@@ -116,7 +116,7 @@ fn complaints(
     let group = samples.group(name);
     let memory = |kind| group.labelled("memory_bytes", &[("memtype", kind)]);
     let switches = |kind| group.labelled("context_switches_total", &[("ctxswitchtype", kind)]);
-    // A shown tick is one that is complete.
+    // `/proc` shows complete ticks only.
     let tick = |before: u64, after: u64| {
         let (before, after) = (before as f64 * TICK_NS, (after + 1) as f64 * TICK_NS);
         (before - TICK_NS, after + TICK_NS)

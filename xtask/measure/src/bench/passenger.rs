@@ -3,8 +3,8 @@
 //! The instances are fakes: a directory as Passenger's, whose socket a thread of this process serves with a document of 20
 //! processes, so that only the agent's work is measured. The processes sleep, and started when the document says, so the agent
 //! finds the group of each. Two agents see the same instances, one with the collector and one without, and are scraped in turns:
-//! what the one needs beyond the other is for asking and showing the instances, and nothing of the accounting of their processes.
-//! The original cannot be beside them: Debian has no package of it. Its figure is that of its measurement by hand.
+//! the difference is the cost of asking and showing the instances, without the accounting of their processes. No package of
+//! passenger-go-exporter exists, so it was measured once, by hand.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
@@ -31,7 +31,7 @@ const PROCESSES: usize = 20;
 const ROUNDS: usize = 60;
 /// passenger-go-exporter 2024-03-14, one instance with a pool of one application, 200 scrapes.
 const ORIGINAL: &str = "0.65 ms (1 tiny pool)";
-/// Targets: CPU of one instance, and memory of ten.
+/// Goals: CPU of one instance, and memory of ten.
 const MOST_NS: f64 = 300_000.0;
 const MOST_BYTES: u64 = 1_000_000;
 
@@ -166,7 +166,7 @@ struct Fake {
     is_over: Arc<AtomicBool>,
     server: Option<JoinHandle<()>>,
     _workers: Workers,
-    /// Held, by which the agent knows that the instance lives.
+    /// Its lock shows the agent that the instance lives.
     _lock: File,
 }
 

@@ -1,5 +1,5 @@
-//! Runs the program `replay` (agent/examples/replay): it measures the agent's way from bytes to text in instructions, and the
-//! lowest possible cost of reading the kernel. Section `instructions`, and the other side of `bare`.
+//! Runs the program `replay` (agent/examples/replay). It counts the instructions from the kernel's bytes to the exposition (section
+//! `instructions`), and finds the lowest possible cost of reading the kernel, with which section `bare` compares the agent.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
