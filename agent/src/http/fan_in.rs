@@ -97,7 +97,8 @@ pub(super) async fn answer<B>(
         Some(FanInReply::NotFound) => reply(
             StatusCode::NOT_FOUND,
             TEXT,
-            "404 Not Found: no application has this id, these names or this route\n",
+            "404 Not Found: no application has this id, these names or this route; an id and names find only endpoints whose \
+             process_type is web\n",
         ),
         Some(FanInReply::AllRefuse(status)) => reply(
             StatusCode::NOT_ACCEPTABLE,
