@@ -5,11 +5,13 @@
 use std::fmt::Write as _;
 
 use super::Runs;
+use crate::exposition::Descriptor;
+use crate::targets::fan_in::ANSWER_DESCRIPTORS;
 
 const HEAD: &str = "# Metrics
 
-Every family that Headcount can show, by collector. A test makes this file from the code: change the descriptors, then run the
-tests with `HEADCOUNT_ACCEPT=1`.
+Every family of `/metrics` by collector, then those that stand in answers of fan-in only. A test makes this file from the code:
+change the descriptors, then run the tests with `HEADCOUNT_ACCEPT=1`.
 
 *Source* names where the kernel programs read a value, *fallback* where the agent takes it without them. The agent leaves out a
 family whose value has no source; it never shows 0 instead. `headcount_source_info` shows the source of each fact on a node.
@@ -18,6 +20,20 @@ Every family with the label `groupname` also has the labels that an item of the 
 A scrape has a deadline: the time in the header `X-Prometheus-Scrape-Timeout-Seconds`, at most 10 s. The agent reads the processes
 and asks the targets at the same time. If one of the two is not done by then, the response has the families of the other, those of
 `build` and `web`, and `headcount_collector_success` 0 for each collector whose families are missing.
+";
+
+/// The text before the families of [`ANSWER_DESCRIPTORS`].
+const ANSWERS: &str = "
+## Only in answers of fan-in
+
+[Answers of fan-in](docs/fan-in.md#the-answer) have these families beside the series of the instances, and `headcount_target_up` and
+`headcount_target_duration_seconds`. The families `promfetcher_*` also have the labels of the instance; those of an external exporter
+are the labels of the application.
+";
+
+const COLUMNS: &str = "
+| family | type | labels | unit | meaning | source | fallback |
+| --- | --- | --- | --- | --- | --- | --- |
 ";
 
 /// The text after the families.
@@ -52,33 +68,35 @@ pub fn reference() -> Result<String, prometheus::Error> {
     let runs = Runs::new()?;
     let mut text = HEAD.to_owned();
     for collector in super::all(&runs) {
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "\n## {}\n\n| family | type | labels | unit | meaning | source | fallback |\n\
-             | --- | --- | --- | --- | --- | --- | --- |\n",
-            collector.name()
-        );
-        for metric in collector.descriptors() {
-            let labels = if metric.labels.is_empty() {
-                "-"
-            } else {
-                &metric.labels.join(", ")
-            };
-            let _ = writeln!(
-                text,
-                "| `{}` | {} | {labels} | {} | {} | {} | {} |",
-                metric.name,
-                metric.kind.word(),
-                metric.unit,
-                metric.help,
-                metric.source,
-                metric.fallback
-            );
-        }
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(text, "\n## {}\n{COLUMNS}", collector.name());
+        rows(&mut text, &collector.descriptors());
     }
+    text.push_str(ANSWERS);
+    text.push_str(COLUMNS);
+    rows(&mut text, &ANSWER_DESCRIPTORS);
     text.push_str(TAIL);
     Ok(text
         .replace("<pid>", "&lt;pid&gt;")
         .replace("<tid>", "&lt;tid&gt;"))
+}
+
+fn rows(text: &mut String, descriptors: &[&Descriptor]) {
+    for metric in descriptors {
+        let labels = if metric.labels.is_empty() {
+            "-"
+        } else {
+            &metric.labels.join(", ")
+        };
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {labels} | {} | {} | {} | {} |",
+            metric.name,
+            metric.kind.word(),
+            metric.unit,
+            metric.help,
+            metric.source,
+            metric.fallback
+        );
+    }
 }

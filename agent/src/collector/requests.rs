@@ -38,8 +38,7 @@ const fn bounds() -> [f64; REQUEST_BOUNDS] {
 
 pub(super) const FALLBACK: &str = "left out without http: true or --collector.http, before Linux 5.16 (6.3 on arm64), and without kernel programs";
 
-const NO_PROCESSES: &str =
-    "left out without http: {per_process: true}, before Linux 5.16, and without kernel programs";
+const NO_PROCESSES: &str = "left out without http: {per_process: true}, before Linux 5.16 (6.3 on arm64), and without kernel programs";
 
 pub(super) static GROUP_METRICS: &[GroupMetric] = &[
     GroupMetric {

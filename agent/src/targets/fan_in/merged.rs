@@ -22,20 +22,20 @@ static ERROR: Descriptor = Descriptor {
     name: "promfetcher_scrape_error",
     kind: Kind::Gauge,
     help: "1 for each instance whose metrics are not in this answer; error says why.",
-    labels: &[],
-    unit: "",
-    source: "",
-    fallback: "",
+    labels: &["error"],
+    unit: "-",
+    source: "agent",
+    fallback: "left out for an instance whose metrics are there",
 };
 
 static EXPORTER_ERROR: Descriptor = Descriptor {
     name: "promfetcher_scrape_external_exporter_error",
     kind: Kind::Gauge,
     help: "1 for each external exporter whose metrics are not in this answer; error says why.",
-    labels: &[],
-    unit: "",
-    source: "",
-    fallback: "",
+    labels: &["error", "name"],
+    unit: "-",
+    source: "agent",
+    fallback: "left out for an exporter whose metrics are there",
 };
 
 static BYTES: Descriptor = Descriptor {
@@ -43,9 +43,9 @@ static BYTES: Descriptor = Descriptor {
     kind: Kind::Gauge,
     help: "Size in bytes of the instance's metrics, after decompression.",
     labels: &["kind", "target"],
-    unit: "",
-    source: "",
-    fallback: "",
+    unit: "bytes",
+    source: "agent",
+    fallback: "left out for an instance whose metrics are not there",
 };
 
 static SERIES: Descriptor = Descriptor {
@@ -53,9 +53,9 @@ static SERIES: Descriptor = Descriptor {
     kind: Kind::Gauge,
     help: "Series of the instance in this answer.",
     labels: &["kind", "target"],
-    unit: "",
-    source: "",
-    fallback: "",
+    unit: "series",
+    source: "agent",
+    fallback: "left out for an instance whose metrics are not there",
 };
 
 static OMITTED: Descriptor = Descriptor {
@@ -64,10 +64,14 @@ static OMITTED: Descriptor = Descriptor {
     help: "What this answer leaves out: instances beyond the bound, series beyond the bound (cut), series that are there already \
            (duplicates) or that speak for the agent (reserved), timestamps and exemplars; and families that lost their type (types).",
     labels: &["kind", "what"],
-    unit: "",
-    source: "",
-    fallback: "",
+    unit: "-",
+    source: "agent",
+    fallback: "-",
 };
+
+/// The families that stand in answers only, for METRICS.md. [`UP`] and [`DURATION`] stand in both.
+pub(crate) const ANSWER_DESCRIPTORS: [&Descriptor; 5] =
+    [&BYTES, &SERIES, &OMITTED, &ERROR, &EXPORTER_ERROR];
 
 /// The labels that name an instance: the series of an external exporter cannot have them.
 const OF_INSTANCE: [&str; 3] = ["index", "instance_id", "instance"];
@@ -197,11 +201,11 @@ fn own_part(asked: &[AskedInstance], merged: &MergedBody, omitted: &Omissions) -
             Err(no_reply) => Err(no_reply.reason),
         };
         if let Err(failure) = shown {
-            let errors = match one.instance.exporter {
-                Some(_) => &mut exporter_errors,
-                None => &mut errors,
+            let (labels, reason) = (error_labels(&one.instance), failure.word());
+            match &one.instance.exporter {
+                Some(name) => exporter_errors.insert((labels, reason, Arc::clone(name))),
+                None => errors.insert((labels, reason)),
             };
-            errors.insert(error_labels(&one.instance, failure));
         }
         targets.push((target(&one.instance), one.took, shown.ok()));
     }
@@ -233,11 +237,13 @@ fn own_part(asked: &[AskedInstance], merged: &MergedBody, omitted: &Omissions) -
     for (what, count) in omitted {
         left_out.sample(&[NAME, what], *count);
     }
-    for (family, errors) in [(&ERROR, errors), (&EXPORTER_ERROR, exporter_errors)] {
-        let mut error = writer.family(family);
-        for labels in &errors {
-            error.with_labels(labels).sample(&[], 1_u64);
-        }
+    let mut error = writer.family(&ERROR);
+    for (labels, reason) in &errors {
+        error.with_labels(labels).sample(&[reason], 1_u64);
+    }
+    let mut error = writer.family(&EXPORTER_ERROR);
+    for (labels, reason, name) in &exporter_errors {
+        error.with_labels(labels).sample(&[reason, name], 1_u64);
     }
     writer.finish()
 }
@@ -253,14 +259,11 @@ fn target(instance: &FanInInstance) -> String {
     format!("{}{path}", instance.address)
 }
 
-/// The labels of an instance's error. Instances without labels of their own share a series for each reason.
-fn error_labels(instance: &FanInInstance, failure: Failure) -> Vec<(Arc<str>, String)> {
+/// The labels that the error of an instance has from it. Instances without labels of their own share a series for each reason.
+fn error_labels(instance: &FanInInstance) -> Vec<(Arc<str>, String)> {
     let labels = instance.labels.iter().filter(|(name, _)| name != "error");
     let labels = labels.map(|(name, value)| (name.as_str().into(), value.clone()));
-    let exporter = instance.exporter.as_ref();
-    let exporter = exporter.map(|name| ("name".into(), name.to_string()));
-    let error = ("error".into(), failure.word().to_owned());
-    labels.chain(exporter).chain([error]).collect()
+    labels.collect()
 }
 
 fn packed(body: &[u8]) -> io::Result<Vec<u8>> {

@@ -39,6 +39,7 @@ use std::rc::Rc;
 
 pub(crate) use answers::FanInAnswers;
 use kind::FanIn;
+pub(crate) use merged::ANSWER_DESCRIPTORS;
 pub(crate) use node::survey as node_survey;
 
 use super::KindRow;
