@@ -44,7 +44,8 @@ pub fn targets(
             .push(format!("routers are not asked: {error}"));
     }
     let now = Instant::now();
-    let mut rows: Vec<[String; 6]> = found.entries.iter().map(|one| of_entry(one, now)).collect();
+    let entries = found.entries.iter().zip(found.urls(fan_in));
+    let mut rows: Vec<[String; 6]> = entries.map(|(one, url)| of_entry(one, url, now)).collect();
     let mut remarks = found.problems;
     if let Some((machine, classifier, host)) = machine {
         let processes = ItemProcesses::of(machine, classifier);
@@ -91,7 +92,7 @@ pub fn targets(
     (lines(&rows, &WIDEST, width), remarks.collect())
 }
 
-fn of_entry(entry: &SurveyedEntry, now: Instant) -> [String; 6] {
+fn of_entry(entry: &SurveyedEntry, url: String, now: Instant) -> [String; 6] {
     let application = &entry.instance.application;
     let names = [
         &application.organization_name,
@@ -102,7 +103,7 @@ fn of_entry(entry: &SurveyedEntry, now: Instant) -> [String; 6] {
     let names = names.map(String::as_str).collect::<Vec<_>>().join("/");
     [
         entry.route.clone(),
-        url(&entry.instance),
+        url,
         if names.is_empty() {
             "-".to_owned()
         } else {
@@ -116,7 +117,9 @@ fn of_entry(entry: &SurveyedEntry, now: Instant) -> [String; 6] {
 
 fn of_process(one: &SurveyedProcess, machine: &Machine, config: &Config) -> [String; 6] {
     let pid = one.process.id.tgid;
-    let asked_at = one.instance.as_ref().map_or_else(not_asked, url);
+    let scrape = &one.process.scrape;
+    let asked_at = one.instance.as_ref();
+    let asked_at = asked_at.map_or_else(not_asked, |found| url(found, &scrape.path));
     let found_by = one.instance.as_ref().map_or("-", |_| "route, node");
     [
         one.process.group.name.clone(),

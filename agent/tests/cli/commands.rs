@@ -239,6 +239,45 @@ fn targets_prints_each_instance_with_its_source() {
 }
 
 #[test]
+fn targets_prints_the_paths_of_rules_and_of_the_service_broker() {
+    let endpoint = |port: u16, id: &str| {
+        format!(
+            r#"{{"address": "10.0.0.1:{port}", "tags": {{"process_type": "web", "app_id": "{id}"}}}}"#
+        )
+    };
+    let [free, ruled, stored, other] =
+        [(1, "i"), (2, "r"), (3, "s"), (4, "o")].map(|(port, id)| endpoint(port, id));
+    let routes = format!(r#"{{"a": [{free}, {ruled}, {stored}, {other}], "b": [{free}]}}"#);
+    let folder = fan_in(&routes, "[]");
+    let yaml = "fan_in: {routes_file: routes.json, allowed_paths: {r: [/first, /second], b: [/metrics], o: [/mine]}, \
+                broker: {username: u, password_file: password, file: broker.json}}\n";
+    let rows = r#"[{"guid": "1", "app_guid": "S", "endpoint": "/stored"}, {"guid": "2", "app_guid": "i", "endpoint": "/not-allowed"}]"#;
+    for (name, text) in [
+        ("c.yml", yaml),
+        ("broker.json", rows),
+        ("password", "secret"),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let ended = with_file(&folder, &["targets", "-config.path"]);
+    let asked_at = ended.stdout.lines().skip(1).map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next().unwrap(), words.next().unwrap())
+    });
+    assert_eq!(
+        asked_at.collect::<Vec<_>>(),
+        [
+            ("a", "http://10.0.0.1:1/metrics"),
+            ("a", "http://10.0.0.1:2/first"),
+            ("a", "http://10.0.0.1:3/stored"),
+            ("a", "http://10.0.0.1:4/mine"),
+            ("b", "http://10.0.0.1:1/metrics"),
+        ],
+        "{ended:#?}"
+    );
+}
+
+#[test]
 fn targets_prints_each_external_exporter_with_its_templates() {
     let folder = fan_in("{}", "[]");
     let file = folder.path().join("c.yml");

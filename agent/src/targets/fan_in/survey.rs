@@ -9,13 +9,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hyper::http::uri::PathAndQuery;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::broker;
+use super::broker::{self, Bindings};
 use super::file_source::{FileLook, FileSource, SourceLook};
 use super::gorouter::Gorouter;
+use super::paths::AllowedPaths;
 use super::sources;
-use super::table::FanInInstance;
+use super::table::{FanInInstance, InstanceTable, RoutedInstance};
 use crate::config::{FanInConfig, HostPort};
 use crate::targets::asking::EACH;
 use crate::targets::client::HostNames;
@@ -28,6 +30,8 @@ pub(crate) struct FanInSurvey {
     pub(crate) entries: Vec<SurveyedEntry>,
     /// Each with the file, and the line if there is one.
     pub(crate) problems: Vec<String>,
+    /// What the service broker has stored.
+    stored: Bindings,
 }
 
 /// An instance under one of its routes.
@@ -47,8 +51,11 @@ impl FanInSurvey {
             survey.add(source.look(&BTreeMap::new()));
         }
         survey.sort();
-        let broker = config.broker.iter().flat_map(broker::problems);
-        survey.problems.extend(broker);
+        if let Some(config) = &config.broker {
+            let (stored, problems) = broker::survey(config);
+            survey.stored = stored;
+            survey.problems.extend(problems);
+        }
         survey
     }
 
@@ -83,6 +90,25 @@ impl FanInSurvey {
         });
         self.sort();
         Ok(())
+    }
+
+    /// Where an agent asks each of the entries, in their order, for a caller that names no path.
+    pub(crate) fn urls(&self, config: &FanInConfig) -> Vec<String> {
+        let table = InstanceTable::of(self.entries.iter().map(|one| RoutedInstance {
+            route: one.route.clone(),
+            instance: Arc::clone(&one.instance),
+        }));
+        let allowed = AllowedPaths::new(&config.allowed_paths);
+        let paths = allowed.of_question(&table, None);
+        let instances = self.entries.iter().map(|one| &*one.instance);
+        let urls = instances.map(|instance| {
+            let stored = self.stored.path_of(&instance.application.id);
+            let stored = stored.and_then(|path| path.parse().ok());
+            // Always there, because only a path that the caller names is refused.
+            let path = paths.of(instance, stored);
+            url(instance, path.as_ref().map_or("", PathAndQuery::as_str))
+        });
+        urls.collect()
     }
 
     /// The sort is stable: of entries that lead to the same place, an agent asks the first.
@@ -153,10 +179,10 @@ async fn unresolved(
     unresolved.into_iter().collect()
 }
 
-/// Where the agent asks an instance.
-pub(crate) fn url(instance: &FanInInstance) -> String {
+/// Where the agent asks an instance; `path`: if its source names none.
+pub(crate) fn url(instance: &FanInInstance, path: &str) -> String {
     let scheme = if instance.is_tls { "https" } else { "http" };
-    let path = instance.metric_path.as_deref().unwrap_or("/metrics");
+    let path = instance.metric_path.as_deref().unwrap_or(path);
     format!("{scheme}://{}{path}", instance.address)
 }
 

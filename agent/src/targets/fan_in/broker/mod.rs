@@ -15,6 +15,7 @@ mod handle;
 mod table;
 
 pub(crate) use handle::{BrokerHandle, StoredPaths};
+pub(super) use table::Bindings;
 pub(crate) use table::{BindingChange, BindingOutcome, StoredBinding, is_id, is_metric_path};
 
 use crate::config::BrokerConfig;
@@ -54,9 +55,12 @@ static CHANGES: Descriptor = Descriptor {
 /// The families of the broker.
 pub(super) const DESCRIPTORS: [&Descriptor; 3] = [&APPLICATIONS, &USABLE, &CHANGES];
 
-/// Why the broker of a configuration would not work, for commands that print it and end. Blocks.
-pub(super) fn problems(config: &BrokerConfig) -> impl Iterator<Item = String> {
-    let password = config.password().err();
-    let stored = file::read(&config.file).err();
-    password.into_iter().chain(stored)
+/// What the broker of a configuration has stored, and why it would not work, for commands that print it and end. Blocks.
+pub(super) fn survey(config: &BrokerConfig) -> (Bindings, Vec<String>) {
+    let mut problems: Vec<String> = config.password().err().into_iter().collect();
+    let stored = file::read(&config.file).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Bindings::default()
+    });
+    (stored, problems)
 }

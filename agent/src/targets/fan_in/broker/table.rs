@@ -58,7 +58,7 @@ pub(crate) enum BindingOutcome {
 
 /// The table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Bindings {
+pub(in crate::targets::fan_in) struct Bindings {
     /// By the id of the application, in lower case.
     by_application: BTreeMap<String, StoredBinding>,
 }
@@ -109,7 +109,7 @@ impl Bindings {
     }
 
     /// The path of an application.
-    pub(super) fn path_of(&self, application: &str) -> Option<&str> {
+    pub(in crate::targets::fan_in) fn path_of(&self, application: &str) -> Option<&str> {
         let row = self.by_application.get(&application.to_ascii_lowercase())?;
         Some(&row.path)
     }
