@@ -16,12 +16,12 @@ use std::time::Duration;
 use said::{NatsSaid, said};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::tls::{InstanceTls, of_tls};
 use crate::targets::failure::Failure;
 
-/// The longest time until a connection is made and secured.
+/// The longest time until a connection is made and secured, and the server has accepted the subscriptions.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The longest silence before the agent asks whether the server is still there, and the longest time until it answers.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -76,6 +76,8 @@ pub(in crate::targets) struct NatsConnection {
     owes_pong: bool,
     /// Whether the agent has asked the same, and has heard nothing since.
     is_asked: bool,
+    /// When the server must have accepted the subscriptions; `None`: it has.
+    greeted: Option<Instant>,
     /// When a second began, and the bytes that were read in it.
     second: (Instant, usize),
 }
@@ -95,8 +97,10 @@ impl NatsConnection {
         credentials: Option<&NatsCredentials>,
         subjects: &[&str],
     ) -> Result<Self, NatsFault> {
-        let opening = timeout(HANDSHAKE, Self::secured(server)).await;
+        let greeted = Instant::now() + HANDSHAKE;
+        let opening = timeout_at(greeted, Self::secured(server)).await;
         let mut connection = opening.unwrap_or_else(|_| Err(late()))?;
+        connection.greeted = Some(greeted);
         let connect = serde_json::json!({
             "verbose": false,
             "pedantic": false,
@@ -177,6 +181,7 @@ impl NatsConnection {
             skip: 0,
             owes_pong: false,
             is_asked: false,
+            greeted: None,
             second: (Instant::now(), 0),
         }
     }
@@ -197,7 +202,10 @@ impl NatsConnection {
                 NatsSaid::Info(_) | NatsSaid::Fine => {}
                 // Any number of questions that have arrived together have one answer.
                 NatsSaid::Ping => self.owes_pong = true,
-                NatsSaid::Pong => return Ok(NatsHeard::Ready),
+                NatsSaid::Pong => {
+                    self.greeted = None;
+                    return Ok(NatsHeard::Ready);
+                }
                 NatsSaid::Error(text) => return Err(refused(&text)),
                 NatsSaid::TooLarge => return Ok(NatsHeard::TooLarge),
                 NatsSaid::Message(number, at) => {
@@ -225,11 +233,15 @@ impl NatsConnection {
         self.used = 0;
         self.buffer.reserve(READ);
         let count = loop {
-            match timeout(SILENCE, self.stream.read_buf(&mut self.buffer)).await {
+            // A server that always has something to say is never late for a timer.
+            if self.greeted.is_some_and(|end| end <= Instant::now()) {
+                return Err(late());
+            }
+            match timeout_at(self.end(), self.stream.read_buf(&mut self.buffer)).await {
                 Ok(Ok(0)) => return Err(closed()),
                 Ok(Ok(count)) => break count,
                 Ok(Err(error)) => return Err(of_stream(&error)),
-                Err(_) if self.is_asked => return Err(late()),
+                Err(_) if self.is_asked || self.greeted.is_some() => return Err(late()),
                 Err(_) => {
                     self.write(b"PING\r\n").await?;
                     self.is_asked = true;
@@ -242,6 +254,11 @@ impl NatsConnection {
         self.used = skipped;
         self.slow_down(count).await;
         Ok(())
+    }
+
+    /// How long the server may be silent.
+    fn end(&self) -> Instant {
+        self.greeted.unwrap_or_else(|| Instant::now() + SILENCE)
     }
 
     /// Leaves time for others after `count` bytes.
@@ -259,12 +276,13 @@ impl NatsConnection {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), NatsFault> {
+        let end = self.end();
         let stream = &mut self.stream;
         let writing = async {
             stream.write_all(bytes).await?;
             stream.flush().await
         };
-        match timeout(SILENCE, writing).await {
+        match timeout_at(end, writing).await {
             Ok(written) => written.map_err(|error| of_stream(&error)),
             Err(_) => Err(late()),
         }

@@ -60,6 +60,48 @@ async fn silent_server_is_asked_once_and_then_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn server_that_talks_but_does_not_accept_the_subscriptions_is_given_up() {
+    let long = format!("MSG a 0 {MOST_MESSAGE}\r\n{}\r\n", "x".repeat(MOST_MESSAGE));
+    // The first one is silent, and the last one never lets the agent wait.
+    for (text, pause) in [
+        ("", HANDSHAKE),
+        ("+OK\r\n", HANDSHAKE / 8),
+        (&long, Duration::ZERO),
+    ] {
+        let (mut connection, mut server) = connected();
+        let began = Instant::now();
+        connection.greeted = Some(began + HANDSHAKE);
+        let talking = async move {
+            // Fewer than it takes only if the agent does not give it up.
+            for _ in 0..1_000 {
+                if server.write_all(text.as_bytes()).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+            }
+        };
+        let hearing = async {
+            let fault = loop {
+                if let Err(fault) = connection.next().await {
+                    break fault;
+                }
+            };
+            drop(connection);
+            (fault, began.elapsed())
+        };
+        let (given_up, ()) = tokio::join!(hearing, talking);
+        assert_eq!(given_up, (late(), HANDSHAKE));
+    }
+    let (mut connection, mut server) = connected();
+    connection.greeted = Some(Instant::now() + HANDSHAKE);
+    server.write_all(b"PONG\r\n").await.unwrap();
+    assert_eq!(connection.next().await, Ok(NatsHeard::Ready));
+    let began = Instant::now();
+    assert_eq!(connection.next().await, Err(late()));
+    assert_eq!(began.elapsed(), 2 * SILENCE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn flood_is_read_at_a_bounded_rate() {
     let (mut connection, mut server) = connected();
     let began = Instant::now();
