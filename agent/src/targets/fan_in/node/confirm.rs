@@ -165,8 +165,8 @@ struct ConnectionSeen {
     is_connected: bool,
 }
 
-/// Whether connections have reached their listeners in `of_namespace`. In the agent's own namespace, one has if no other listener is
-/// nearer to the address; in another one, the kernel must have both there.
+/// Whether connections have reached their listeners in `of_namespace`: the kernel must have both there. In the agent's own namespace,
+/// where addresses are asked that several listeners may take, no other one may be nearer to the address.
 ///
 /// # Errors
 /// No result, because the tables cannot be read.
@@ -226,9 +226,7 @@ fn see(
     for (index, one) in connections.iter().enumerate() {
         by_port.entry(one.address.port()).or_default().push(index);
     }
-    let wants_connection = |index: usize| !connections[index].listener.is_own;
-    let wanted = (0..connections.len()).filter(|index| wants_connection(*index));
-    let (mut left, mut has_listener) = (wanted.count(), false);
+    let (mut left, mut has_listener) = (connections.len(), false);
     sockets(process, |socket| {
         let is_listening = socket.state == TcpState::Listens;
         for index in by_port.get(&socket.local.port()).into_iter().flatten() {
@@ -236,7 +234,7 @@ fn see(
             let was_whole = seen.is_whole();
             seen.note(socket, one);
             has_listener |= seen.bound.is_some();
-            left -= usize::from(wants_connection(*index) && seen.is_whole() && !was_whole);
+            left -= usize::from(seen.is_whole() && !was_whole);
         }
         // Behind the listening sockets stand the connections.
         is_listening || has_listener && left > 0
@@ -267,13 +265,8 @@ impl ConnectionSeen {
     }
 
     fn has_reached(&self, wanted: &NodeConnection) -> bool {
-        let Some(bound) = self.bound else {
-            return false;
-        };
-        match wanted.listener.is_own {
-            true => !self.is_taken(bound, wanted.address),
-            false => self.is_connected,
-        }
+        let is_taken = |bound| wanted.listener.is_own && self.is_taken(bound, wanted.address);
+        self.is_connected && self.bound.is_some_and(|bound| !is_taken(bound))
     }
 
     /// Whether the kernel prefers another listener to one that is bound to `bound`: one of the very address, and for an address of IPv4

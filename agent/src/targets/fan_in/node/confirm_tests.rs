@@ -35,15 +35,21 @@ fn connection_is_confirmed_while_its_listener_is_there() {
         let instance = found.instances.pop().unwrap();
         let connection = TcpStream::connect(instance.address).unwrap();
         let own = connection.local_addr().unwrap();
-        // As if in another network namespace: there the connection is looked for, too.
-        for is_own in [true, false] {
-            let listener = placed(&instance.listener, is_own);
-            let confirmed = confirmed(listener, instance.address, own);
-            assert_eq!(confirmed, Ok(()), "{bound} {is_own}");
-        }
         let other = SocketAddr::new(own.ip(), instance.address.port());
-        let elsewhere = confirmed(placed(&instance.listener, false), instance.address, other);
-        assert_eq!(elsewhere, Err(Failure::NotTheTarget), "{bound}");
+        // As if in another network namespace, too.
+        for is_own in [true, false] {
+            let reached = |own| {
+                let listener = placed(&instance.listener, is_own);
+                confirmed(listener, instance.address, own)
+            };
+            assert_eq!(reached(own), Ok(()), "{bound} {is_own}");
+            // A redirection has led it to another place.
+            assert_eq!(
+                reached(other),
+                Err(Failure::NotTheTarget),
+                "{bound} {is_own}"
+            );
+        }
         let mut moved = placed(&instance.listener, false);
         moved.namespace.1 += 1;
         let moved = confirmed(moved, instance.address, own);
@@ -83,7 +89,10 @@ fn listener_that_is_nearer_to_the_address_takes_the_connection() {
         ("10.0.0.1:80", "[::]:80", false),
         ("[::1]:80", "[::]:80", false),
     ] {
-        let mut seen = ConnectionSeen::default();
+        let mut seen = ConnectionSeen {
+            is_connected: true,
+            ..ConnectionSeen::default()
+        };
         seen.note(&listener(other, 2), &wanted);
         assert!(!seen.has_reached(&wanted), "{other} alone");
         seen.note(&listener(bound, 1), &wanted);
