@@ -333,6 +333,33 @@ fn file_that_cannot_be_read_leaves_the_agent_without_stored_paths_and_is_not_wri
 }
 
 #[test]
+fn directory_that_cannot_be_written_is_known_at_the_start_and_stored_paths_are_used() {
+    let instance = Instance::text("a 1\n");
+    let site = Site::of(&[instance.address]);
+    let rows = json!([{"guid": "b", "app_guid": ID, "endpoint": "/stored"}]);
+    std::fs::write(site.stored(), rows.to_string()).unwrap();
+    // Root, too, cannot create a file of the name of a directory.
+    let new = site.stored().with_file_name("broker.json.new");
+    std::fs::create_dir(&new).unwrap();
+    let agent = site.broker().start();
+    let usable = || total(&agent, "headcount_fan_in_broker_usable", &[]);
+    assert_eq!(usable(), 0.0);
+    let errors = agent.messages("error");
+    assert!(
+        errors.len() == 1 && errors[0].contains("broker.json.new: Is a directory"),
+        "{errors:?}"
+    );
+    merged(&agent, PATH);
+    assert_eq!(shown(&agent, "b").as_deref(), Some("/stored"));
+    assert_eq!(paths(&instance), ["/stored"]);
+    assert_eq!(bind(agent.address, ID, "c", "/x"), Some(500));
+    assert_eq!(usable(), 0.0);
+    std::fs::remove_dir(&new).unwrap();
+    assert_eq!(bind(agent.address, ID, "c", "/x"), Some(201));
+    assert_eq!(usable(), 1.0);
+}
+
+#[test]
 fn second_agent_with_the_same_file_does_not_write_it() {
     let site = Site::of(&[]);
     let first = site.broker().start();

@@ -56,14 +56,20 @@ impl BindingFile {
         written
     }
 
+    /// Whether the directory takes a new file.
+    pub(super) fn probe(&self) -> Result<(), String> {
+        let probed = self.create().and_then(|_| fs::remove_file(&self.new));
+        probed.map_err(|error| format!("{}: {error}", self.new.display()))
+    }
+
+    fn create(&self) -> io::Result<File> {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.custom_flags(libc::O_NOFOLLOW).open(&self.new)
+    }
+
     fn replace(&self, text: &[u8]) -> io::Result<()> {
-        let mut new = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&self.new)?;
+        let mut new = self.create()?;
         new.write_all(text)?;
         new.sync_all()?;
         fs::rename(&self.new, &self.path)?;

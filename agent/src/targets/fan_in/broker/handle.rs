@@ -9,8 +9,8 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +37,8 @@ pub(crate) struct StoredPaths(Arc<BrokerStock>);
 struct BrokerStock {
     /// Why the file cannot be used; `None`: it can.
     fault: Option<String>,
+    /// Whether the last attempt to write failed; the first one is made at the start.
+    is_unwritable: AtomicBool,
     /// As in the file.
     table: RwLock<Arc<Bindings>>,
     /// As in [`OUTCOMES`].
@@ -92,13 +94,19 @@ impl BrokerHandle {
             let (confined, is_confined) = std::sync::mpsc::channel();
             let writing = move || {
                 confine(&folder);
+                if let Err(error) = file.probe() {
+                    log::error!(
+                        "fan_in: broker: {error}; stored paths are used, and changes fail until the file can be written"
+                    );
+                    stock.is_unwritable.store(true, Relaxed);
+                }
                 // The receiver waits until then.
                 let _ = confined.send(());
                 write_changes(inbox, &stock, |table| file.write(table));
             };
             let thread = std::thread::Builder::new().name("headcount-broker".to_owned());
             thread.spawn(writing)?;
-            // So that the first scrape shows what the thread has given up.
+            // So that the first scrape shows what the thread has given up, and whether it can write.
             let _ = is_confined.recv();
         }
         Ok(Self { stored, questions })
@@ -146,8 +154,8 @@ impl StoredPaths {
     pub(in crate::targets::fan_in) fn write(&self, out: &mut Writer) {
         let applications = self.0.table().len() as u64;
         out.family(&APPLICATIONS).sample(&[], applications);
-        let mut usable = out.family(&USABLE);
-        usable.sample(&[], u64::from(self.0.fault.is_none()));
+        let is_usable = self.0.fault.is_none() && !self.0.is_unwritable.load(Relaxed);
+        out.family(&USABLE).sample(&[], u64::from(is_usable));
         let mut changes = out.family(&CHANGES);
         for (outcome, count) in OUTCOMES.iter().zip(&self.0.changes) {
             changes.sample(&[outcome], count.load(Relaxed));
@@ -202,7 +210,9 @@ fn write_changes(
         }
         let is_stored = |(outcome, _): &(BindingOutcome, _)| *outcome == BindingOutcome::Stored;
         if is_behind || made.iter().any(is_stored) {
-            match write(&table) {
+            let written = write(&table);
+            stock.is_unwritable.store(written.is_err(), Relaxed);
+            match written {
                 Ok(()) => {
                     is_behind = false;
                     stock.publish(table);

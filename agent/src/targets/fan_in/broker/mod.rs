@@ -8,7 +8,7 @@
 //!
 //! One thread writes, and acknowledges a change when the file has it. Changes that wait while it writes are written together.
 //! A file that cannot be read at the start is never written: there are no stored paths then, each change is refused, and
-//! [`USABLE`] is 0. Left to others: the API and its credentials (`http/broker`).
+//! [`USABLE`] is 0. It is also 0 while the file cannot be written, which the thread tries at the start. Left to others: the API and its credentials (`http/broker`).
 
 mod file;
 mod handle;
@@ -34,7 +34,8 @@ static APPLICATIONS: Descriptor = Descriptor {
 static USABLE: Descriptor = Descriptor {
     name: "headcount_fan_in_broker_usable",
     kind: Kind::Gauge,
-    help: "1 if the file of the service broker could be read at the start; 0 if not: then no path is stored, and the broker refuses changes.",
+    help: "1 if the file of the service broker could be read at the start, and written at the last attempt, of which one is made at the start; \
+           0 if not: then changes fail, and no path is stored if the file could not be read.",
     labels: &[],
     unit: "-",
     source: "agent",
