@@ -1,11 +1,14 @@
 //! Answers come in the caller's time, and equal requests share one.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
+use socket2::{Domain, Socket, Type};
+
 use crate::instance::{Instance, answer};
-use crate::support::agent::until;
+use crate::support::agent::{Agent, Asked, PATIENCE, until};
 use crate::{OTHER_PATH, PATH, Site, endpoint, endpoint_of_other, error, scrape, total, up};
 
 #[test]
@@ -89,4 +92,56 @@ fn application_that_hangs_leaves_places_for_another_one_however_often_it_is_aske
     assert_eq!(up(&scrape, good.address), Some(1.0), "{}", scrape.body);
     assert_eq!(asked(), 6, "three quarters of the places");
     drop(waiting);
+}
+
+/// A request from another address than those of the other helpers: another origin.
+fn begin_elsewhere(agent: &Agent, path: &str, seconds: u32) -> Asked<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let from = SocketAddr::from(([127, 0, 0, 2], 0));
+    socket.bind(&from.into()).unwrap();
+    socket.connect(&agent.address.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let time = format!("X-Prometheus-Scrape-Timeout-Seconds: {seconds}\r\n");
+    Asked::of(stream, path, &time)
+}
+
+#[test]
+fn question_ends_when_the_connections_of_all_its_clients_have_been_evicted() {
+    const CONNECTIONS: usize = 64;
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let instance = Instance::start(move |head, stream| match head.starts_with("get /other ") {
+        true => {
+            let _ = released.lock().unwrap().recv();
+            drop(stream.write_all(&answer("200 OK", "", b"a 1\n")));
+        }
+        // Until the agent has gone.
+        false => drop(stream.read(&mut [0])),
+    });
+    let site = Site::of(&[instance.address]);
+    let agent = site.launch("").start();
+    let shared = || total(&agent, "headcount_fan_in_shared_requests_total", &[]);
+    let missed = || {
+        let outcome = [("outcome", "missed")];
+        total(&agent, "headcount_fan_in_answers_total", &outcome)
+    };
+    let evicted = [(); 2].map(|()| begin_elsewhere(&agent, PATH, 30));
+    until("a question with two clients", || shared() == 1.0);
+    let other = format!("{PATH}?metric_path=/other");
+    // One place is left for the scrapes.
+    let mut others: Vec<_> = (evicted.len() + 1..CONNECTIONS)
+        .map(|_| begin_elsewhere(&agent, &other, 10))
+        .collect();
+    let expected = others.len() as f64;
+    until("another question, with less time", || shared() == expected);
+    // The first one takes the last place. Each further one takes that of the origin with most connections that has waited for longest.
+    let taking = [(); 3].map(|()| TcpStream::connect(agent.address).unwrap());
+    until("the end of the first question", || missed() == 1.0);
+    // The time of neither was over.
+    release.send(()).unwrap();
+    let scrape = scrape(others.pop().unwrap().answer());
+    assert_eq!(up(&scrape, instance.address), Some(1.0));
+    assert_eq!(missed(), 1.0);
+    drop((evicted, taking));
 }
