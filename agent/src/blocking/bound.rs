@@ -1,4 +1,4 @@
-//! Which readers are held up, and whom the agent may still ask about. Pure.
+//! The readers that are held up, and the users of whose processes the agent may still read. Pure.
 //!
 //! A process can keep a reader waiting for as long as it lives, so local users could use up all readers. Each user therefore
 //! has a share. Root has a share of its own, which other users cannot take, and root cannot take theirs.
@@ -8,9 +8,9 @@
 pub(crate) struct Bound {
     /// Readers that root's processes may hold up.
     pub(crate) root: usize,
-    /// Readers that the processes of each other user may hold up…
+    /// Readers that the processes of each other user may hold up.
     pub(crate) each: usize,
-    /// …and those of all other users together.
+    /// Readers that the processes of all other users together may hold up.
     pub(crate) others: usize,
 }
 
@@ -49,11 +49,11 @@ impl Bound {
     }
 }
 
-/// The readers of one kind that are held up. `K` names what a reader waits for.
+/// The readers of one kind that are held up. `K`: the key of the file that a reader waits for.
 #[derive(Debug)]
 pub(crate) struct HeldUp<K, R> {
     bound: Bound,
-    /// Each with what it waits for, and the user to whom the process is charged that holds it up.
+    /// Each reader with the key of the file that it waits for, and the user who is charged for it.
     readers: Vec<(K, u32, R)>,
     refused: u64,
 }
@@ -78,12 +78,12 @@ impl<K, R> HeldUp<K, R> {
         self.readers.push((key, user, reader));
     }
 
-    /// Removes the readers that are back.
+    /// Removes the readers that have come back.
     pub(super) fn release(&mut self, mut is_back: impl FnMut(&R) -> bool) {
         self.readers.retain(|(_, _, reader)| !is_back(reader));
     }
 
-    /// The files that the readers wait for.
+    /// The keys of the files that the readers wait for.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.readers.iter().map(|(key, _, _)| key)
     }

@@ -1,9 +1,9 @@
-//! Threads for work that may block for ever: reading files that another process can withhold.
+//! Threads for work that may block for ever: reading files whose answer another process can delay.
 //!
 //! Some files of `/proc` wait for a lock that their process can hold for as long as it likes: `cmdline` and `smaps` for the lock
 //! of its address space, `io` and on newer kernels `stat`, `wchan` and `cwd` for the lock of an exec. The kernel holds these
 //! locks while it waits for a file of the process. If the server of that file (NFS, FUSE) is dead, it waits for ever. Any user
-//! can run such a server without privilege. No call takes a read back that has begun. So the agent does such reads on threads
+//! can run such a server without privilege. A read that has begun cannot be cancelled. So the agent makes such reads on threads
 //! that it can leave behind.
 //!
 //! ```text
@@ -12,8 +12,8 @@
 //! thread:          `-------> work ----'              `--> leave: held up ...... release: it has come back
 //! ```
 //!
-//! * A [`Pool`] has the readers of one kind, which its callers give their work. One reader works or waits for a request; the
-//!   others are held up. A reader that is needed and not there is started.
+//! * A [`Pool`] has the readers of one kind, and its callers define their work. One reader works or waits for a request; the
+//!   others are held up. The pool starts a reader when it needs one and has none.
 //! * A reader is held up if it sleeps in the same read at two looks ([`thread_state`]). If it is runnable, it is not held up,
 //!   however long it waits for a CPU. The caller leaves it, with a key that names the file, and with the user of the process. The
 //!   caller does not ask for this key again as long as the reader is held up.
@@ -30,8 +30,8 @@
 //! | `headcount-smaps` | proportional memory, read beside the passes | 2, 6, 2 |
 //! | `headcount-find` | files of targets; of all users but root, also those at work count | 2, 8, 4 |
 //!
-//! One user may have many uids: [`SubordinateUids`] says which uid is charged. [`bound`] and [`patience`] are pure. What is read, and
-//! how, is left to the callers.
+//! One user may have many uids: [`SubordinateUids`] says which uid is charged. [`bound`] and [`patience`] are pure. Left to
+//! others: which files to read, and how.
 
 mod bound;
 mod patience;
@@ -49,8 +49,8 @@ pub(crate) use patience::{EACH, Patience};
 pub(crate) use subordinate::SubordinateUids;
 pub(crate) use thread_state::ThreadState;
 
-/// The readers of one kind: at most one that has nothing to do, and those that are held up. `K` names what a reader waits for;
-/// a request `Q` has any number of replies `A`.
+/// The readers of one kind: at most one idle reader, and the readers that are held up. `K`: the key of the file that a reader
+/// waits for. A request `Q` has any number of replies `A`.
 #[derive(Debug)]
 pub(crate) struct Pool<K, Q, A> {
     /// Name of the threads.
@@ -60,7 +60,7 @@ pub(crate) struct Pool<K, Q, A> {
     pub(crate) held_up: HeldUp<K, Reader<Q, A>>,
 }
 
-/// A thread that works off one request after another. It ends when this value is dropped and its work returns.
+/// A thread that processes one request after another. It ends when this value is dropped and its work returns.
 #[derive(Debug)]
 pub(crate) struct Reader<Q, A> {
     requests: SyncSender<Q>,
@@ -96,11 +96,11 @@ impl<K, Q: Send + 'static, A: Send + 'static> Pool<K, Q, A> {
         });
     }
 
-    /// Takes the reader that has nothing to do, or starts one that does the work that `start` makes. What the work returns is
-    /// dropped when the reader has finished the request: a caller that this wakes up can keep the reader.
+    /// Takes the idle reader, or starts one that does the work that `start` makes. The value that the work returns is dropped
+    /// when the reader has finished the request, so a caller that this drop wakes up can keep the reader.
     ///
     /// # Errors
-    /// The system starts no thread.
+    /// The thread cannot be started.
     pub(crate) fn reader<R, W: FnMut(Q, &Replies<A>) -> R + Send + 'static>(
         &mut self,
         start: impl FnOnce(&Arc<ThreadState>) -> W,
@@ -141,7 +141,7 @@ impl<Q: Send + 'static, A: Send + 'static> Reader<Q, A> {
                 theirs.thread.publish();
                 for request in todo {
                     let end = work(request, &theirs);
-                    // No one waits for a reader that was dropped.
+                    // If the reader was dropped, no caller waits for this.
                     let _ = done.send(());
                     drop(end);
                 }
@@ -154,14 +154,14 @@ impl<Q: Send + 'static, A: Send + 'static> Reader<Q, A> {
         })
     }
 
-    /// Gives it a request. It must have finished the one before.
+    /// Sends a request. The reader must have finished the one before.
     pub(crate) fn ask(&self, request: Q) {
         // If the thread has panicked, waiting for it returns an error at once.
         let _ = self.requests.send(request);
     }
 
-    /// Waits until the request is worked off, however long that takes, unless two looks in a row, `look` apart, find the reader
-    /// in the same sleep.
+    /// Waits without a time limit until the request is finished, unless two looks in a row, `look` apart, find the reader in the
+    /// same sleep.
     ///
     /// # Errors
     /// A timeout if the reader is held up; otherwise the thread has panicked.
@@ -177,7 +177,7 @@ impl<Q: Send + 'static, A: Send + 'static> Reader<Q, A> {
         self.finished.try_recv()
     }
 
-    /// Takes the replies that have arrived. When the request is worked off, these are all.
+    /// Takes the replies that have arrived. After the end of the request, these are all.
     pub(crate) fn replies(&self) -> impl Iterator<Item = A> {
         self.replies.try_iter()
     }
@@ -189,7 +189,7 @@ impl<Q: Send + 'static, A: Send + 'static> Reader<Q, A> {
 }
 
 impl<A> Replies<A> {
-    /// Sends a reply. Returns whether the caller wants further ones: not if it has left this reader behind.
+    /// Sends a reply. Returns false if the caller has left this reader behind and wants no more.
     pub(crate) fn send(&self, reply: A) -> bool {
         self.sender.send(reply).is_ok() && !self.thread.is_left.load(Relaxed)
     }

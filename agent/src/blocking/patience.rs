@@ -8,9 +8,9 @@ pub(crate) const EACH: Duration = Duration::from_millis(200);
 /// The limits of the waiting time, and the rest of it.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    /// Time that all readers of a pass may sleep together…
+    /// Time that all readers of a pass may sleep together.
     pass: Duration,
-    /// …and the time for each once that is used up.
+    /// Time for each further reader once `pass` is used up.
     least: Duration,
     left: Duration,
 }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_ends_but_for_the_least() {
+    fn patience_ends_and_leaves_each_reader_the_least_time() {
         let ms = Duration::from_millis;
         let mut patience = Patience::new(ms(1000), ms(6));
         for (spent, look) in [(0, 100), (900, 50), (100, 3)] {

@@ -30,8 +30,8 @@ impl SubordinateUids {
         Self(parse_ranges(&read(subuid), &read(passwd)))
     }
 
-    /// The uid to charge for what `uid` does: that of the owner of the range; the first of the range if root owns it, because
-    /// containers do not take the share of root; `uid` itself if it is in no range, or root.
+    /// The uid to charge for the processes of `uid`: that of the owner of the range; the first of the range if root owns it,
+    /// because containers do not take the share of root; `uid` itself if it is in no range, or root.
     pub(crate) fn share_of(&self, uid: u32) -> u32 {
         let has = |range: &&Range| {
             uid.checked_sub(range.first)

@@ -33,7 +33,7 @@ pub(crate) struct ThreadState {
 }
 
 impl ThreadState {
-    /// Declares the calling thread to be the one that is looked at. The link `/proc/thread-self` names it, even if `/proc` is
+    /// Declares the calling thread to be the one that looks examine. The link `/proc/thread-self` names it, even if `/proc` is
     /// that of another PID namespace.
     pub(super) fn publish(&self) {
         let link = std::fs::read_link("/proc/thread-self");
@@ -68,8 +68,8 @@ fn parse_sleep(status: &[u8]) -> Option<Option<u64>> {
     Some((!is_runnable).then_some(sleeps))
 }
 
-/// Receives what the thread sends. Returns a timeout if two looks in a row, `look` apart, find the thread in the same sleep:
-/// then it is held up.
+/// Receives the next value from the thread. Returns a timeout if two looks in a row, `look` apart, find the thread in the same
+/// sleep: then it is held up.
 pub(super) fn receive<T>(
     answers: &Receiver<T>,
     thread: &ThreadState,

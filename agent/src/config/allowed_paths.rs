@@ -1,4 +1,4 @@
-//! `allowed_paths` of the section `fan_in`: at which paths callers may ask for the metrics of an application.
+//! `allowed_paths` of the section `fan_in`: the paths at which callers may ask for the metrics of an application.
 
 use super::ConfigError;
 use super::problems::{Problems, excerpt};

@@ -13,7 +13,7 @@ const PROMFETCHER: [&str; 4] = ["broker_service_id", "broker_plan_id", "user", "
 /// The ids of promfetcher's service and plan.
 const SERVICE_ID: &str = "75bcebab-cc25-4ef6-89dc-a91b953919f1";
 const PLAN_ID: &str = "e2900be3-709b-419e-b63b-de3aabcd9e15";
-/// Where systemd's `StateDirectory=headcount` is.
+/// The default file, in the directory of systemd's `StateDirectory=headcount`.
 const FILE: &str = "/var/lib/headcount/broker.json";
 /// Most bytes of the file with the password.
 const MOST_PASSWORD: u64 = 4096;
@@ -21,7 +21,7 @@ const MOST_PASSWORD: u64 = 4096;
 /// The service broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
-    /// The name that the platform logs in with.
+    /// The user name of the platform.
     pub username: String,
     /// The file with the password of that user.
     pub password_file: PathBuf,
@@ -29,7 +29,7 @@ pub struct BrokerConfig {
     pub service_id: String,
     /// The id of its plan.
     pub plan_id: String,
-    /// Where the paths of the applications are stored.
+    /// The file with the stored paths of the applications.
     pub file: PathBuf,
 }
 
@@ -112,7 +112,7 @@ pub(super) fn parse(
     })
 }
 
-/// What to write instead of promfetcher's keys.
+/// The text that replaces promfetcher's keys.
 fn translated(pairs: &[Pair]) -> String {
     let names = [
         ("user", "username"),

@@ -1,7 +1,7 @@
 //! `external_exporters` of the section `fan_in`: services that are asked once for each application, with promfetcher's keys.
 //!
-//! In: the list. Out: where each exporter is, and the parameters of its query, with their templates compiled. Left to others: the
-//! applications, and the request.
+//! In: the list. Out: the address and path of each exporter, and the parameters of its query, with compiled templates. Left to
+//! others: the applications, and the request.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,7 +39,7 @@ const TAGS: [&str; 12] = [
 ];
 const KNOWN: &str = "one of AppID, AppName, Component, InstanceID, OrganizationID, OrganizationName, ProcessID, ProcessInstanceID, \
                      ProcessType, SourceID, SpaceID, SpaceName";
-/// What the engine must know of them: there is neither a moment nor a map.
+/// The tags for the template engine; none of them is a time or a map.
 const FIELDS: Fields = Fields {
     names: &TAGS,
     time: "",
@@ -53,7 +53,7 @@ pub struct ExporterConfig {
     pub name: String,
     /// The host, as typed.
     pub host: String,
-    /// The same with its port.
+    /// The host with its port.
     pub address: HostPort,
     /// Whether it is asked over TLS.
     pub is_tls: bool,
@@ -97,7 +97,7 @@ impl ParamValue {
     /// Writes the value for an application.
     ///
     /// # Errors
-    /// The template fails, or `out` does.
+    /// The template fails, or `out` returns an error.
     pub fn write(&self, tags: &ExporterTags, out: &mut impl fmt::Write) -> Result<(), String> {
         match &self.template {
             Some(template) => template.run(&tags.0, out),
@@ -111,7 +111,7 @@ impl ParamValue {
 pub struct ExporterTags(Value);
 
 impl ExporterTags {
-    /// These tags; all others are empty.
+    /// The given tags; all others are empty.
     pub fn of<'a>(tags: impl IntoIterator<Item = (&'static str, &'a str)>) -> Self {
         let empty = TAGS.iter().map(|name| (*name, ""));
         let all = empty.chain(tags);
@@ -229,7 +229,7 @@ fn found(text: &str) -> String {
     }
 }
 
-/// Where `host` is; without a port in it, the port of the scheme.
+/// The address of `host`; if it has no port, with the default port of the scheme.
 fn address(host: &str, is_tls: bool) -> Option<HostPort> {
     let port = if is_tls { 443 } else { 80 };
     let with_port = || HostPort::parse(&format!("{host}:{port}"));

@@ -27,7 +27,7 @@ const KEYS: [&str; 11] = [
     "nats",
 ];
 const LIMITS: [&str; 4] = ["instances", "at_once", "instance_bytes", "answer_bytes"];
-/// The ends of the names of files of Prometheus' `file_sd`.
+/// The extensions of files of Prometheus' `file_sd`.
 const FILE_SD: [&str; 3] = ["json", "yml", "yaml"];
 
 /// The section, as typed.
@@ -49,11 +49,11 @@ pub struct FanInConfig {
     pub ca_file: Option<PathBuf>,
     /// The applications whose instances get the caller's `Authorization`: ids, or names of applications without an id.
     pub forward_authorization: Vec<String>,
-    /// Services that are asked once for each application of an answer.
+    /// Services that the agent asks once for each application of an answer.
     pub external_exporters: Vec<ExporterConfig>,
-    /// The only paths that callers may name for an application; the first rule that means it counts.
+    /// The only paths that callers may name for an application; the first rule that applies counts.
     pub allowed_paths: Vec<PathRule>,
-    /// Whether a label that an instance has itself is kept as `exported_<name>`; otherwise it is overwritten.
+    /// Whether an instance's own label in a conflict is kept as `exported_<name>`; otherwise it is overwritten.
     pub keeps_exported: bool,
     /// Bounds of the answers.
     pub limits: FanInLimits,

@@ -1,4 +1,4 @@
-//! `gorouters` of the section `fan_in`: which routers are asked for their routes.
+//! `gorouters` of the section `fan_in`: the routers that the agent asks for their routes.
 
 use std::path::{Path, PathBuf};
 
@@ -12,23 +12,23 @@ const KEY: &str = "fan_in: gorouters";
 const KEYS: [&str; 4] = ["ca_file", "password_file", "url", "username"];
 /// The keys of promfetcher's list.
 const PROMFETCHER: [&str; 4] = ["host", "port", "user", "pass"];
-/// Routers of promfetcher that are translated; further ones are left out.
+/// Most routers of promfetcher's list that an error translates; further ones are left out.
 const MOST_TRANSLATED: usize = 8;
-/// Where a router has its routes.
+/// The default path of a router's routes.
 const PATH: &str = "/routes";
 
 /// A router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GorouterConfig {
-    /// Where it is asked.
+    /// Its host and port.
     pub address: HostPort,
     /// Whether it is asked over TLS.
     pub is_tls: bool,
     /// The path of its routes.
     pub path: String,
-    /// The name of the user that it is asked as, and the file with the password.
+    /// The user name, and the file with the password.
     pub credentials: Option<(String, PathBuf)>,
-    /// The authorities that sign its certificate; `None`: those of instances.
+    /// The authorities that may sign its certificate; `None`: those of instances.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -135,7 +135,7 @@ fn parts(url: &str) -> Option<(bool, HostPort, String)> {
     is_plain.then_some((is_tls, address.ok()?, path.to_owned()))
 }
 
-/// What to write instead of promfetcher's list of routers; `None` if it is none.
+/// The text that replaces promfetcher's list of routers; `None` if `node` is no such list.
 pub(super) fn of_promfetcher(node: &YamlNode) -> Option<String> {
     let YamlValue::List(routers) = &node.value else {
         return None;
@@ -152,10 +152,10 @@ pub(super) fn of_promfetcher(node: &YamlNode) -> Option<String> {
     })
 }
 
-/// What is said of a password in promfetcher's file.
+/// The hint about a password in promfetcher's file.
 const PASSWORD: &str = "the password, if there is one, into the file FILE";
 
-/// What to write instead of promfetcher's `host`, `port`, `user` and `pass`.
+/// The text that replaces promfetcher's `host`, `port`, `user` and `pass`.
 fn translated(pairs: &[super::yaml::Pair]) -> String {
     let value = |wanted: &str| {
         let mut values = pairs

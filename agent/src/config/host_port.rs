@@ -1,7 +1,7 @@
-//! Where a server is asked: an address, or the name of a host, with a port. Pure.
+//! The host and port of a server: an address or a host name, with a port. Pure.
 //!
-//! A name is resolved when it is asked (`targets/client/names.rs`), so what a file says is checked here without looking it up. The
-//! resolver also takes numbers for addresses (`127.1`, `0x7f.1`): they are no names here.
+//! Names are checked here without a look-up; the agent resolves them when it asks the server (`targets/client/names.rs`). Numbers
+//! that the resolver would take for addresses (`127.1`, `0x7f.1`) are not accepted as names.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ const MOST_NAME: usize = 253;
 /// Longest part of a name between two dots, bytes.
 const MOST_LABEL: usize = 63;
 
-/// An address, or a name and a port. Names are equal if they are written in the same way: also in Prometheus, each target is asked as it
-/// is written, and each has a label `instance` of its own.
+/// An address, or a name and a port. Two names are equal only if their texts are equal. In Prometheus, too, differently written
+/// targets are different targets, each with a label `instance` of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPort {
-    /// An address of one host.
+    /// An address and port of one host.
     Address(SocketAddr),
-    /// As it is written.
+    /// A host name and a port.
     Name {
         /// The name of the host.
         name: Arc<str>,
@@ -31,7 +31,7 @@ impl HostPort {
     /// Parses `host:port`.
     ///
     /// # Errors
-    /// What was expected.
+    /// The expected form.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let expected = "expected host:port, with an address or a name in ASCII as host";
         if let Ok(address) = text.parse::<SocketAddr>() {
@@ -69,7 +69,7 @@ impl HostPort {
         }
     }
 
-    /// The host as a URL has it.
+    /// The host in the form of a URL.
     pub fn host(&self) -> String {
         match self {
             Self::Address(SocketAddr::V4(address)) => address.ip().to_string(),
@@ -94,7 +94,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Whether the text is the name of a host. One that ends in a number would be an address to the resolver.
+/// Whether the text is a host name. The resolver would take a name whose last part is a number for an address.
 fn is_name(text: &str) -> bool {
     let mut labels = text.strip_suffix('.').unwrap_or(text).split('.');
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_place() {
+    fn invalid_host_and_port_is_refused() {
         let long_label = format!("{}:80", "a".repeat(64));
         let long = format!("{}:80", "a.".repeat(127));
         for text in [
@@ -163,7 +163,7 @@ mod tests {
             "b\u{fc}cher:80",
             "::1:80",
             "10.0.0.1",
-            // What the resolver takes for addresses.
+            // The resolver takes these for addresses.
             "127.1:80",
             "2130706433:80",
             "0x7f000001:80",

@@ -38,9 +38,9 @@ pub struct Item {
     pub max_groups: Option<u32>,
     /// Whether the HTTP requests that matching processes serve are counted.
     pub http: bool,
-    /// Whether what each of these processes has served is shown, too; only with `http`.
+    /// Whether the requests of each process are shown separately, too; only with `http`.
     pub http_per_process: bool,
-    /// How the metrics of matching processes are asked; `None`: they are not.
+    /// How matching processes are asked for metrics; `None`: they are not.
     pub scrape: Option<ScrapeConfig>,
 }
 
@@ -50,8 +50,8 @@ impl Item {
         self.user.is_some() || self.cgroup.is_some()
     }
 
-    /// Whether its processes may receive a caller's credentials: they are those of certain owners, and the group has the name that the
-    /// item writes. A name from a template is a process's choice.
+    /// Whether its processes may receive a caller's credentials: the item matches only certain owners, and its name is fixed. A
+    /// process can influence a name from a template.
     pub fn may_receive_credentials(&self) -> bool {
         let is_written = |name: &Text| !name.text.contains("{{");
         self.is_of_owner() && self.name.as_ref().is_some_and(is_written)
@@ -77,12 +77,12 @@ impl Item {
     }
 }
 
-/// How the processes of an item are asked.
+/// How the processes of an item are asked for metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScrapeConfig {
-    /// The port that has the metrics.
+    /// The port of the metrics.
     pub port: ScrapePort,
-    /// Their path: ASCII, with a slash first, without a query.
+    /// The path of the metrics: ASCII, beginning with a slash, without a query.
     pub path: String,
     /// Whether they are asked over TLS.
     pub is_tls: bool,
@@ -91,9 +91,9 @@ pub struct ScrapeConfig {
 /// A port that has metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScrapePort {
-    /// The only one that the process listens on.
+    /// The only port on which the process listens.
     Auto,
-    /// This one.
+    /// A fixed port.
     Number(u16),
 }
 

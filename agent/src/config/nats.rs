@@ -32,16 +32,16 @@ const EXPECTED_SERVERS: &str =
 const EXPECTED_TEXT: &str = "a string that is not empty";
 const EXPECTED_BOTH: &str = "both or neither";
 
-/// The servers of one bus. The agent listens to one of them at a time.
+/// The servers of one bus. The agent is connected to one of them at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsConfig {
     /// At least one.
     pub servers: Vec<NatsServerConfig>,
-    /// The name of the user that it connects as, and the file with the password.
+    /// The user name, and the file with the password.
     pub credentials: Option<(String, PathBuf)>,
-    /// The authorities that sign certificates of servers; `None`: those of instances.
+    /// The authorities that may sign certificates of servers; `None`: those of instances.
     pub ca_file: Option<PathBuf>,
-    /// The name that certificates of servers must have; `None`: its host.
+    /// The name that certificates of servers must have; `None`: the host of each server.
     pub server_name: Option<String>,
     /// The certificate that the agent shows, and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
@@ -50,7 +50,7 @@ pub struct NatsConfig {
 /// A server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsServerConfig {
-    /// Where it is.
+    /// Its host and port.
     pub address: HostPort,
     /// Whether it must offer TLS.
     pub is_tls: bool,
@@ -143,7 +143,7 @@ fn parse_servers(
         return Err(problems.wrong(node, KEY, EXPECTED_SERVERS));
     };
     let servers = servers.iter().map(|server| match &server.value {
-        // Not shown: it may have a password.
+        // The error does not quote the URL, because it may have a password.
         YamlValue::Scalar(url) if url.contains('@') => {
             let found = "a URL with a user".to_owned();
             Err(problems.unfit(
@@ -160,7 +160,7 @@ fn parse_servers(
     servers.collect()
 }
 
-/// What to write instead of promfetcher's keys.
+/// The text that replaces promfetcher's keys.
 fn translated(pairs: &[Pair]) -> String {
     let text = |pairs: &[Pair], wanted: &str| {
         let mut values = pairs.iter();

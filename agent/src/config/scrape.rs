@@ -1,4 +1,4 @@
-//! The key `scrape` of an item: how the metrics of its processes are asked.
+//! The key `scrape` of an item: how the agent asks its processes for metrics.
 
 use super::problems::{Problems, excerpt};
 use super::yaml::{YamlNode, YamlValue};
@@ -86,14 +86,15 @@ fn port(text: &str) -> Option<ScrapePort> {
     }
 }
 
-/// Whether the text is a path that a request can carry as it is. The library for URLs takes no angle brackets and no backquote.
+/// Whether a request can carry the path unchanged. The URL library rejects angle brackets and backquotes.
 pub(super) fn is_path(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#<>`".contains(&byte);
     text.starts_with('/') && text.bytes().all(is_plain)
 }
 
-/// Notes in the section `fan_in` that an item has the key. Refuses an item with a label `instance`, because its instances would have
-/// the same labels, and an item that receives credentials although any user may start a process that it matches.
+/// Sets `asks_processes` in the section `fan_in` if an item has the key. Refuses an item with a label `instance`, because its
+/// instances would have equal labels. Refuses an item that would receive credentials although any user can start a process that
+/// it matches.
 pub(super) fn join(config: &mut Config) -> Result<(), ConfigError> {
     if config.items.iter().all(|item| item.scrape.is_none()) {
         return Ok(());
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn name_of_a_template_receives_no_credentials() {
+    fn group_named_by_a_template_receives_no_credentials() {
         let may = |item: &str| {
             let config = parsed(&format!("{item}\n  scrape: true"), "").unwrap();
             config.items[0].may_receive_credentials()

@@ -3,14 +3,15 @@
 //!
 //! | path (GET only) | application |
 //! | --- | --- |
-//! | `/v1/apps/{what}/metrics`, `/v1/apps/{what}/only-app-metrics` | `{what}`; the latter without external exporters |
+//! | `/v1/apps/{what}/metrics`, `/v1/apps/{what}/only-app-metrics` | `{what}`; the second path without external exporters |
 //! | `/v1/apps/metrics?app={what}`, `/v1/apps/only-app-metrics?app={what}` | the same |
 //! | `/v1/apps/metrics?route_url={route}`, `/v1/apps/only-app-metrics?route_url={route}` | `{route}`, unless there is `app` |
 //! | `/v2/...` | the same; instances are asked for the text format only |
-//! | `/metrics/apps` | all that are processes of the node |
+//! | `/metrics/apps` | all processes of the node that are instances |
 //!
-//! The query may have `metric_path`, and `only_from_app`, which means `only-app-metrics`. Parameters that promfetcher does not know are ignored. The paths exist only if `fan_in` is
-//! configured. Left to others: what `{what}` means (`targets/fan_in/table.rs`), and the answer.
+//! The query may have `metric_path`, and `only_from_app`, which means `only-app-metrics`. Parameters that promfetcher does not
+//! know are ignored. The paths exist only if `fan_in` is configured. Left to others: the meaning of `{what}`
+//! (`targets/fan_in/table.rs`), and the answer.
 
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderValue, VARY};
 use hyper::http::uri::PathAndQuery;
@@ -26,21 +27,21 @@ use crate::targets::fan_in::handle::{
     FanInHandle, FanInReply, FanInRequest, WantedInstances, unescape,
 };
 
-/// Most time for an answer, unless the client's is shorter.
+/// Most time for an answer, unless the client's timeout is shorter.
 const MOST_TIME: Duration = Duration::from_secs(30);
 /// The path of all processes of the node.
 const NODE: &str = "/metrics/apps";
-/// Part of a request's time in which the state may look for new processes.
+/// Part of a request's time for a pass of the state that finds new processes: one divided by this.
 const LOOK: u32 = 4;
 /// The last part of a path that leaves out external exporters.
 const ONLY_INSTANCES: &str = "only-app-metrics";
 
-/// Whether `path` is one of these.
+/// Whether `path` is one of the paths above.
 pub(super) fn has_path(path: &str) -> bool {
     parts(path).is_some()
 }
 
-/// Whether only the text format is wanted, and the application if the path names it.
+/// Whether the path wants the text format only, and the application if the path names it.
 fn parts(path: &str) -> Option<(bool, Option<&str>)> {
     if path == NODE {
         return Some((false, None));
@@ -73,7 +74,7 @@ pub(super) async fn answer<B>(
     let is_packed = asked.is_packed;
     let deadline = arrived + scrape_time(request.headers(), MOST_TIME);
     if handle.wants_pass() {
-        // Without it, the answer has the processes of the pass before.
+        // If this pass is not done in time, the answer has the processes of the pass before.
         let end = arrived + deadline.saturating_duration_since(arrived) / LOOK;
         let _ = timeout_at(end, answers.overview()).await;
     }
@@ -124,7 +125,7 @@ fn too_late() -> Reply {
     )
 }
 
-/// What the request wants, or the text of 400.
+/// The parsed request, or the text of 400.
 fn fan_in_request<B>(request: &Request<B>) -> Result<FanInRequest, &'static str> {
     const NOTHING: &str = "400 Bad Request: You must set app id or path";
     let path = request.uri().path();
@@ -151,7 +152,7 @@ fn fan_in_request<B>(request: &Request<B>) -> Result<FanInRequest, &'static str>
     })
 }
 
-/// The path that instances are asked for; `None` if the request names none.
+/// The path at which to ask instances; `None` if the request names none.
 fn metric_path(query: &str) -> Result<Option<PathAndQuery>, &'static str> {
     const BAD: &str = "400 Bad Request: metric_path must be a path without a query\n";
     let Some(path) = parameter(query, "metric_path") else {

@@ -1,9 +1,9 @@
 //! `headcount list`: shows the group of each process of this machine now, and the item that decides it. `headcount targets`:
 //! shows the instances that fan-in would ask (`targets.rs`).
 //!
-//! In come a compiled configuration and a reader of `/proc`; out goes text. It decides as an agent would that starts now; an
+//! In come a compiled configuration and a reader of `/proc`; out goes text. The result is that of an agent that starts now; an
 //! agent that has run for longer may have seen processes with other parents and programs. Each process is one line of the given
-//! width, whatever its name contains.
+//! width, even if its name has hostile characters.
 
 mod explain;
 mod lines;

@@ -1,7 +1,8 @@
-//! `headcount targets`: the instances and external exporters that fan-in would ask now, and why; and the node's own processes that it would not ask.
+//! `headcount targets`: the instances and external exporters that fan-in would ask now, with their sources, and the node's own
+//! processes that it would not ask, with the reasons.
 //!
-//! In come the configuration, and the processes if an item has `scrape`; out go one line for each instance of a file or a router and for
-//! each such process, and remarks on what is left out. Names that strangers choose are escaped, in the remarks, too.
+//! In: the configuration, and the processes if an item has `scrape`. Out: one line for each instance of a file or a router and
+//! for each such process, and remarks about omissions. Names that other users may choose are escaped, also in the remarks.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +31,7 @@ const WIDEST: [usize; 5] = [48, 64, 48, 16, 10];
 /// Largest width of a remark.
 const REMARK: usize = 1_000;
 
-/// The instances in lines of `width` columns, and what it leaves out, each a line. `machine`: the processes, if an item has `scrape`.
+/// The instances in lines of `width` columns, and the remarks. `machine`: the processes, if an item has `scrape`.
 pub fn targets(
     config: &Config,
     fan_in: &FanInConfig,
@@ -162,9 +163,9 @@ fn source(pid: u32, machine: &Machine, config: &Config) -> String {
 
 /// The processes in groups of items with `scrape`.
 struct ItemProcesses<'a> {
-    /// Those that the items match themselves.
+    /// Processes that the items match themselves.
     asked: Vec<ScrapedProcess>,
-    /// Those that only follow an ancestor, which are not asked.
+    /// Processes that are only in the group of an ancestor, and so are not asked.
     followers: Vec<(u32, &'a Placement)>,
 }
 

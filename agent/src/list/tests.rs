@@ -121,7 +121,7 @@ in the group \"shells\"{user=\"root\"}, by item 2 (line 3)
 }
 
 #[test]
-fn processes_of_items_with_scrape_are_shown_with_why_they_are_not_asked() {
+fn processes_of_items_with_scrape_that_are_not_asked_have_a_reason() {
     let yaml = "process_names:\n\
         - {comm: [noise], exclude: true}\n\
         - {comm: [shell], name: \"a\\x1b[2J\", scrape: true}\n\
@@ -133,7 +133,7 @@ fn processes_of_items_with_scrape_are_shown_with_why_they_are_not_asked() {
         process.verdict = classifier.classify(&process.facts, BootTime { unix_seconds: 0 });
     }
     machine.unread = 3;
-    // Nothing has these ids and began with the machine.
+    // No process with these ids began when the machine booted.
     let host = crate::host::Host::detect(Path::new("/proc"), Path::new("/")).unwrap();
     let fan_in = config.fan_in.as_ref().unwrap();
     let (text, remarks) = targets(&config, fan_in, Some((&machine, &classifier, &host)), 200);

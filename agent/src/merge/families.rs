@@ -91,7 +91,7 @@ impl<'a> FamilyTable<'a> {
         }
     }
 
-    /// Demotes what cannot stand and sorts the pieces. Counts what then has no place in the table.
+    /// Demotes families whose type cannot stand, and sorts the pieces. Counts the series that then have no place in the table.
     pub(super) fn settle(&mut self, answers: &[ScrapedBody<'a>], outcomes: &mut [InstanceOutcome]) {
         self.demote();
         self.split(answers, outcomes);

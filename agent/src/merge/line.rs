@@ -185,7 +185,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads what stands behind the `#` of an exemplar.
+    /// Reads an exemplar after its `#`.
     fn exemplar(&mut self) -> Result<(), &'static str> {
         const WRONG: &str = "the exemplar is malformed";
         self.skip_blanks();
@@ -337,7 +337,7 @@ fn is_number(word: &[u8]) -> bool {
     }
 }
 
-/// A timestamp in milliseconds: what the text format writes, and what OpenMetrics writes in seconds.
+/// A timestamp in milliseconds. The text format writes milliseconds, OpenMetrics seconds.
 pub(super) fn milliseconds(word: &[u8], format: BodyFormat) -> Option<i64> {
     let word = std::str::from_utf8(word).ok()?;
     match format {

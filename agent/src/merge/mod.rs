@@ -1,7 +1,7 @@
 //! Merges the expositions of several instances into one, in the text format 0.0.4.
 //!
 //! In: the body of each instance, in the text format 0.0.4 or in OpenMetrics, with the labels that its series get. Out: one body,
-//! and for each instance what became of its series. A family stands together once: families sorted by name, instances in the
+//! and for each instance what became of its series. The lines of a family are together: families sorted by name, instances in the
 //! order given, the series of an instance in their own order.
 //!
 //! ```text
@@ -56,7 +56,7 @@ pub struct ScrapedBody<'a> {
     pub labels: &'a [(String, String)],
     /// Names of further labels that its series cannot have: to these the same happens as to those that `labels` replace.
     pub without: &'a [&'a str],
-    /// Whether labels of its series are renamed in a conflict, whatever the rules say.
+    /// Whether labels of its series are renamed in a conflict, regardless of the rules.
     pub keeps_labels: bool,
     /// The body, not compressed.
     pub body: &'a [u8],
@@ -93,7 +93,7 @@ pub struct MergeRules {
     pub most_bytes: usize,
 }
 
-/// The merged body, and what became of its parts.
+/// The merged body, and the outcome for each instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MergedBody {
     /// The body, in the text format 0.0.4.

@@ -55,7 +55,7 @@ impl<'a> Output<'a> {
             .iter()
             .map(|answer| Origin::new(answer, &random))
             .collect();
-        // About what it will have, so that it is not copied while it grows.
+        // About its final size, so that it is not copied while it grows.
         let size = |piece: &Piece| {
             let added = origins
                 .get(piece.instance as usize)
@@ -120,7 +120,7 @@ impl<'a> Output<'a> {
         self.body.push(b'\n');
     }
 
-    /// Writes what an instance has of a family, or nothing if it does not fit.
+    /// Writes the series of an instance in a family, or nothing if they do not fit.
     fn part(&mut self, part: &[Piece], outcome: &mut InstanceOutcome, seen: &mut Series) {
         let start = self.body.len();
         let (mut written, mut duplicates) = (0, 0);

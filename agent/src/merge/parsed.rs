@@ -168,8 +168,8 @@ impl<'a> BodyReading<'a> {
         Ok(())
     }
 
-    /// A family keeps its first type. Another one is for what follows: in OpenMetrics, Go programs write `x` and `x_total` as two
-    /// families `x`.
+    /// A family keeps its first type. A second type begins a new family: in OpenMetrics, Go programs write `x` and `x_total` as
+    /// two families `x`.
     fn declare(&mut self, name: &'a [u8], word: &[u8]) -> Result<(), &'static str> {
         let declared_type = DeclaredType::parse(word, self.format).ok_or("unknown type")?;
         let before = self.declared(name)?.declared_type.replace(declared_type);

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A round begins with a question and ends when all targets have answered or failed, at the latest [`MARGIN`] before the deadline
-//! of that question. Questions that come meanwhile share it, so no target is asked twice at the same time. A question whose own
-//! deadline is earlier gets the answers so far. Without a question nothing is asked, and a handle that has the part of a
-//! round that found nothing asks no question while nothing can be found.
+//! of that question. Questions that arrive meanwhile share it, so no target is asked twice at the same time. A question whose own
+//! deadline is earlier gets the answers so far. The thread asks no target without a question. A handle with the part of a round
+//! that found no target asks no question as long as no target can appear.
 
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -25,7 +25,7 @@ use super::kind::{AskedAll, TargetKind};
 use crate::exposition::Writer;
 use crate::host::{boottime_ns, thread_cpu_ns};
 
-/// The part of a scrape's time that is kept for joining and sending its parts.
+/// The part of a scrape's time that is reserved for joining and sending its parts.
 const MARGIN: Duration = Duration::from_millis(50);
 
 /// Answers questions until the last handle is dropped.
@@ -110,7 +110,7 @@ fn part(kinds: &[Box<dyn TargetKind>], began: Instant, before_ns: u64) -> Target
     }
 }
 
-/// When the answer to `question` is sent at the latest.
+/// The latest time at which the answer to `question` is sent.
 fn end(question: &TargetsQuestion) -> Instant {
     let deadline = question.deadline;
     deadline.checked_sub(MARGIN).unwrap_or(deadline)

@@ -22,7 +22,7 @@ pub(crate) const EACH: Duration = Duration::from_secs(1);
 /// The places of one round of questions.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// When the round ends, whatever is not answered by then.
+    /// When the round ends, even if targets have not answered.
     deadline: Instant,
     all: Arc<Semaphore>,
     of_users: HashMap<u32, Arc<Semaphore>>,
@@ -44,8 +44,8 @@ impl Places {
         }
     }
 
-    /// Asks `question` of a target of `uid` as soon as there is a place for it. The time until then counts for nothing, but the
-    /// round may end meanwhile, which is a timeout.
+    /// Asks `question` of a target of `uid` as soon as there is a place for it. The time of waiting for a place does not count,
+    /// but if the round ends meanwhile, the result is a timeout.
     pub(crate) fn ask<T, F: Future<Output = Result<T, Failure>>>(
         &mut self,
         uid: u32,
@@ -99,7 +99,7 @@ mod tests {
         LocalSet::new().block_on(&runtime, test)
     }
 
-    /// Asks `hanging` targets of user 7 that never answer, then one of `uid` that answers. Returns what came of the latter.
+    /// Asks `hanging` targets of user 7 that never answer, then one of `uid` that answers. Returns the result of the last one.
     async fn behind(hanging: usize, uid: u32, seconds: u64) -> TimedAnswer<u32> {
         let mut places = Places::until(Instant::now() + Duration::from_secs(seconds));
         let begun = Rc::new(Cell::new(0));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn hanging_targets_of_one_user_hold_up_his_own_only() {
+    fn hanging_targets_of_one_user_delay_only_targets_of_that_user() {
         run(async {
             let began = Instant::now();
             assert_eq!(behind(100, 8, 10).await.answer, Ok(5));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn round_ends_whatever_waits() {
+    fn round_ends_while_targets_wait() {
         run(async {
             let began = Instant::now();
             let asked = behind(100, 7, 3).await;

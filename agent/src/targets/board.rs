@@ -1,7 +1,7 @@
-//! The board between the state and the targets thread: which processes the kinds of targets want to know of, and what the state
-//! knew of them after its last pass.
+//! The board between the state and the targets thread: the processes that the kinds of targets want to know of, and the state's
+//! facts about them after its last pass.
 //!
-//! Neither side waits for the other: each puts down a whole value and takes the last one of the other side.
+//! Neither side waits for the other: each publishes a whole value and reads the last one of the other side.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
@@ -48,10 +48,10 @@ pub(crate) struct ScrapedProcess {
     pub(crate) may_receive_credentials: bool,
 }
 
-/// Why a process is a candidate. Of several reasons the first one stands.
+/// Why a process is a candidate. Of several reasons, the first one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WantedBy {
-    /// It has this wanted task name. Any program can choose such a name, so the name decides nothing.
+    /// It has this wanted task name. Any program can choose such a name, so the name alone proves nothing.
     Comm(&'static str),
     /// It started when a process may have started whose id in the agent's pid namespace is not known.
     Start,
@@ -72,7 +72,7 @@ pub(crate) struct GroupIdentity {
 pub(crate) struct WantedProcesses {
     /// Ids in the pid namespace of the agent's `/proc`.
     pub(crate) pids: HashSet<u32>,
-    /// When others started, by the user of the target that they belong to.
+    /// The times at which other wanted processes started, by the user of their target.
     pub(crate) starts: BTreeMap<u32, Spans>,
 }
 
@@ -90,12 +90,12 @@ pub(crate) struct Board {
     scraped: Mutex<ScrapedProcesses>,
 }
 
-/// Processes that are to be asked, as of a pass.
+/// The processes to ask, as of a pass.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScrapedProcesses {
     /// In the order of their start.
     pub(crate) all: Arc<Vec<ScrapedProcess>>,
-    /// Further ones, which are left out.
+    /// Number of further processes, which are left out.
     pub(crate) left_out: usize,
     /// When the pass ended; `None` before the first one, and while no item wants metrics of processes.
     pub(crate) at: Option<Instant>,
@@ -154,12 +154,12 @@ impl Board {
         *lock(&self.candidates) = Arc::new(candidates);
     }
 
-    /// Replaces the processes that are to be asked.
+    /// Replaces the processes to ask.
     pub(crate) fn publish_scraped(&self, scraped: ScrapedProcesses) {
         *lock(&self.scraped) = scraped;
     }
 
-    /// The processes that are to be asked.
+    /// The processes to ask.
     pub(crate) fn scraped(&self) -> ScrapedProcesses {
         lock(&self.scraped).clone()
     }

@@ -1,7 +1,7 @@
-//! Which of the targets found are asked, in which order, and what they are called. Pure.
+//! Selects the targets to ask, their order and their labels. Pure.
 //!
-//! In: the targets of one kind that were found, each with its user. Out: at most [`Bounds::most`] of them, each with a label that
-//! no other has, and the number left out.
+//! In: the targets of one kind that were found, each with its user. Out: at most [`Bounds::most`] of them, each with a unique
+//! label, and the number left out.
 //!
 //! Any local user can start programs that look like targets, so users share the bounds; all uids of one user count together.
 //! Root's targets come first. The others follow round-robin by user, the oldest of each user first: a user with many targets

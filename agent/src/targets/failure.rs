@@ -17,17 +17,17 @@ pub(crate) enum Failure {
     TooLarge,
     /// An HTTP status other than 200, 401 and 403.
     Status,
-    /// The answer, or a file of the target, is not what the protocol says.
+    /// The answer, or a file of the target, violates the protocol.
     Malformed,
-    /// The question before has outlived its deadline and has not come back.
+    /// The previous question to the target has passed its deadline and is still blocked.
     Busy,
     /// Not asked or not kept, because a bound of the agent was reached.
     Limit,
-    /// A connection has not reached the process of the node that was to be asked.
+    /// The connection has reached another process than the one to ask.
     NotTheTarget,
     /// An instance of an application redirects to another host.
     Redirected,
-    /// The certificate of an instance, or its TLS, is not acceptable.
+    /// The certificate of an instance is not valid, or its TLS handshake fails.
     Insecure,
     /// The template of a parameter of an external exporter fails.
     Template,

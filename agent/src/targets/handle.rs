@@ -1,8 +1,8 @@
 //! The interface of the targets thread to other threads: the question for its part of a scrape.
 //!
 //! In: the question, with a deadline. Out: the part, or nothing if the thread did not answer by then. On a node without targets,
-//! the thread is left alone: the last part is given again while no target can be there. Left to others: which requests share a
-//! part, and how often one is made (`http/answers`).
+//! no question is sent: the handle returns the last part again as long as no target can have appeared. Left to others: which
+//! requests share a part, and how often one is made (`http/answers`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,12 +14,12 @@ use super::board::Board;
 use super::files::Stillness;
 use crate::exposition::Part;
 
-/// Asks all targets; the part that their answers make.
+/// A question to all targets.
 #[derive(Debug)]
 pub struct TargetsQuestion {
-    /// The thread answers before this, with what it has by then.
+    /// The thread answers before this time, with the answers that have arrived by then.
     pub deadline: Instant,
-    /// Where the part goes. It is closed if no request waits for it any more.
+    /// Receives the part. Closed if no request waits for it any more.
     pub reply: oneshot::Sender<Arc<TargetsPart>>,
 }
 
@@ -34,7 +34,7 @@ pub struct TargetsPart {
     pub runs: Vec<KindRun>,
     /// CPU time that the thread used for it.
     pub cpu: Duration,
-    /// If no kind has found a target: what lasts as long as none finds one in its files.
+    /// If no kind has found a target: the stillnesses that last as long as no kind can find one in its files.
     pub(crate) stillness: Option<Vec<Arc<Stillness>>>,
 }
 
@@ -69,7 +69,7 @@ pub struct ApplicationRow {
     pub busy: u64,
     /// Its processes, those that shut down included.
     pub processes: u64,
-    /// Requests that were finished so far: a counter. `None` if it is not known.
+    /// Requests that were finished so far: a counter. `None` if unknown.
     pub requests: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ pub struct KindRun {
     pub duration: Duration,
 }
 
-/// Sends questions to the targets thread. Clones share what they keep.
+/// Sends questions to the targets thread. Clones share the part that is kept.
 #[derive(Debug, Clone)]
 pub struct TargetsHandle {
     questions: mpsc::Sender<TargetsQuestion>,
@@ -100,7 +100,7 @@ pub(crate) fn channel(
     kinds: Vec<&'static str>,
     board: Arc<Board>,
 ) -> (TargetsHandle, mpsc::Receiver<TargetsQuestion>) {
-    // A thread that hangs has at most one question waiting.
+    // If the targets thread hangs, at most one question waits in its inbox.
     let (questions, inbox) = mpsc::channel(1);
     let handle = TargetsHandle {
         questions,
@@ -117,7 +117,7 @@ impl TargetsHandle {
         &self.kinds
     }
 
-    /// The part, asked for now; `None` if it is not there at `deadline`.
+    /// Asks for a part; `None` if it has not arrived by `deadline`.
     pub async fn part(&self, deadline: Instant) -> Option<Arc<TargetsPart>> {
         let bare = self.still_bare();
         if bare.is_some() {
@@ -145,7 +145,7 @@ impl TargetsHandle {
         bare.clone()
     }
 
-    /// Keeps a part, if no kind has found a target. It costs nothing when it is given again.
+    /// Keeps a part if no kind has found a target, with a CPU cost of 0 for its further uses.
     fn keep(&self, part: &TargetsPart) {
         if part.stillness.is_none() {
             return;
@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    /// Whether the thread is asked; if so, it answers with `part`.
+    /// Whether the handle asks the thread; if so, the thread answers with `part`.
     async fn is_asked(
         handle: &TargetsHandle,
         inbox: &mut mpsc::Receiver<TargetsQuestion>,
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn thread_is_left_alone_until_a_target_may_be_there() {
+    async fn thread_is_not_asked_until_a_target_may_have_appeared() {
         let folder = tempfile::tempdir().unwrap();
         let board = Arc::<Board>::default();
         let (handle, mut inbox) = channel(vec!["kind"], Arc::clone(&board));

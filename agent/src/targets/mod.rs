@@ -47,7 +47,7 @@ use crate::host::Host;
 pub struct TargetSettings {
     /// Phusion Passenger; `None`: it is not asked.
     pub passenger: Option<PassengerSettings>,
-    /// Fan-in, with a source at least; `None`: no instance is asked.
+    /// Fan-in, with at least one source; `None`: no instance is asked.
     pub fan_in: Option<FanInConfig>,
     /// Whether the arbiters of Gunicorn that the state publishes are asked.
     pub gunicorn: bool,

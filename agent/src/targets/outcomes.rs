@@ -1,4 +1,4 @@
-//! The results of asking the targets of one kind, and the families that show it for all kinds alike.
+//! The results of asking the targets of one kind, and the families that show them, which are the same for all kinds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -67,14 +67,13 @@ struct Outcome {
 pub(crate) struct Outcomes {
     /// By the label `target`.
     targets: BTreeMap<String, Outcome>,
-    /// Whether there ever was a target or a failure. Until then there are no families: a kind of which nothing is found shows
-    /// nothing.
+    /// Whether there ever was a target or a failure. Until then, the kind shows no families.
     has_met_any: bool,
     failures: [u64; Failure::ALL.len()],
 }
 
 impl Outcomes {
-    /// These targets were found, and will be asked.
+    /// Notes the targets that were found and will be asked.
     pub(crate) fn begin<'a>(&mut self, labels: impl Iterator<Item = &'a str>) {
         self.targets.clear();
         let labels = labels.map(|label| (label.to_owned(), Outcome::default()));
@@ -82,19 +81,19 @@ impl Outcomes {
         self.has_met_any |= !self.targets.is_empty();
     }
 
-    /// A round begins: the targets of the last one are expected again. They count as not answering until they are found.
+    /// Begins a round: expects the targets of the last one again. They count as not answering until they are found.
     pub(crate) fn expect_again(&mut self) {
         self.targets
             .values_mut()
             .for_each(|one| *one = Outcome::default());
     }
 
-    /// It turned out that this is no target.
+    /// Removes a label that turned out to be no target.
     pub(crate) fn forget(&mut self, label: &str) {
         self.targets.remove(label);
     }
 
-    /// A target was asked.
+    /// Notes the result of asking a target.
     pub(crate) fn note(&mut self, label: &str, is_up: bool, took: Duration) {
         self.has_met_any = true;
         let took = Some(took);

@@ -1,7 +1,7 @@
 //! A process by its identity: its directory in `/proc`, and whether it is still the same process.
 //!
-//! In come identities from the state; out come directories that belong to these processes alone, and what their `status` says. The
-//! files of `/proc` may never answer, so all of this belongs into a reader (`readers.rs`).
+//! In: identities from the state. Out: directories that belong to these processes alone, and values of their `status`. A read in
+//! `/proc` may never return, so all of this belongs in a reader (`targets/readers`).
 
 use std::str::SplitAsciiWhitespace;
 
@@ -24,14 +24,14 @@ pub(super) fn user_of(host: &Host, id: ProcessId) -> Result<u32, Failure> {
     real_uid(&status).ok_or(Failure::Malformed)
 }
 
-/// Opens the directory of a process. Whatever is opened in it belongs to this process, also if its number is used again.
+/// Opens the directory of a process. All files opened in it belong to this process, even if the kernel reuses its number.
 pub(super) fn open(host: &Host, id: ProcessId) -> Result<Place, Failure> {
     let process = Place::trusted(&host.procfs.join(id.tgid.to_string()))?;
     check(host, &process, id)?;
     Ok(process)
 }
 
-/// Whether this is still the process that was meant.
+/// Checks that `process` is still the process with this identity.
 pub(super) fn check(host: &Host, process: &Place, id: ProcessId) -> Result<(), Failure> {
     let stat = process.regular("stat")?.read()?;
     let ticks = start_ticks(&stat).ok_or(Failure::Malformed)?;
@@ -40,7 +40,7 @@ pub(super) fn check(host: &Host, process: &Place, id: ProcessId) -> Result<(), F
 }
 
 fn start_ticks(stat: &[u8]) -> Option<u64> {
-    // The task name may contain anything, also brackets.
+    // The task name may contain any byte, including brackets.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
     fields.split_ascii_whitespace().nth(START)?.parse().ok()
@@ -50,7 +50,7 @@ fn real_uid(status: &[u8]) -> Option<u32> {
     numbers(status, b"Uid:")?.next()?.parse().ok()
 }
 
-/// The user of a process whose real, effective and saved uids are one.
+/// The user of a process whose real, effective, saved and file-system uids are equal.
 pub(super) fn sole_uid(status: &[u8]) -> Option<u32> {
     let mut uids = numbers(status, b"Uid:")?.map(str::parse::<u32>);
     let first = uids.next()?.ok()?;
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn start_is_read_behind_any_task_name() {
+    fn start_time_is_read_after_any_task_name() {
         let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n";
         for name in ["a", "a b", ") S 1 2 (", "(x)"] {
             let stat = format!("42 ({name}) {fields}");

@@ -1,4 +1,4 @@
-//! The service broker of the real binary: what it stores, whom it answers, and what is left of it when it is killed.
+//! The service broker of the real binary: stored paths, credentials, hostile bodies, and kills.
 
 mod kill;
 
@@ -21,7 +21,7 @@ impl Site {
         self.broker_with("")
     }
 
-    /// The same, with these further lines in the section `fan_in`.
+    /// An agent with a broker, and with these further lines in the section `fan_in`.
     fn broker_with(&self, lines: &str) -> Launch {
         let (password, file) = (self.routes().with_file_name("password"), self.stored());
         std::fs::write(&password, "pass\n").unwrap();
@@ -84,7 +84,7 @@ fn place(binding: &str) -> String {
     format!("service_instances/i/service_bindings/{binding}")
 }
 
-/// The stored path of a binding, as the broker answers it.
+/// The stored path of a binding in the broker's answer.
 fn shown(agent: &Agent, binding: &str) -> Option<String> {
     let (status, body) = call(agent.address, "GET", &place(binding), &Value::Null).unwrap();
     assert!(matches!(status, 200 | 404), "{status}: {body}");
@@ -162,7 +162,7 @@ fn paths_of_the_broker_do_not_exist_unless_it_is_configured() {
 }
 
 #[test]
-fn broker_answers_its_own_user_and_no_other_path_does() {
+fn broker_and_metrics_each_admit_only_their_own_users() {
     let site = Site::of(&[]);
     let web = site.routes().with_file_name("web.yml");
     let hash = bcrypt::hash("web", 4).unwrap();
@@ -180,7 +180,7 @@ fn broker_answers_its_own_user_and_no_other_path_does() {
         );
         answer.code
     };
-    // The password of the web configuration, none, and that of the broker.
+    // The password of the web configuration, no password, and the password of the broker.
     let of_web = "Authorization: Basic dXNlcjp3ZWI=\r\n";
     assert_eq!(catalog(&format!("{of_web}{VERSION}")), 401);
     assert_eq!(catalog(VERSION), 401);
@@ -217,7 +217,7 @@ fn hostile_bodies_are_refused_and_store_nothing() {
     let endless = "1000\r\n".to_owned() + &"x".repeat(4096) + "\r\n";
     assert_eq!(chunks(&endless.repeat(20)), Some(413));
     assert_eq!(chunks("zz\r\n"), Some(400));
-    // Nothing is read of a body whose sender has not logged in.
+    // The agent reads no body before the password is verified.
     let head = format!(
         "PUT /broker/v2/{} HTTP/1.1\r\n{VERSION}Content-Length: 9999999\r\n",
         place("b")
@@ -226,7 +226,7 @@ fn hostile_bodies_are_refused_and_store_nothing() {
         send(agent.address, &head, b"").map(|(status, _)| status),
         Some(401)
     );
-    // A body that does not arrive ends with the time of a header.
+    // A body that does not arrive ends the connection after the time of a header.
     let head = format!("{put}Content-Length: 10\r\n");
     assert_eq!(send(agent.address, &head, b"{"), None);
     let late = [("phase", "header")];
@@ -370,7 +370,7 @@ fn second_agent_with_the_same_file_does_not_write_it() {
 }
 
 #[test]
-fn agent_does_not_start_without_a_password_and_check_says_so() {
+fn agent_without_a_password_does_not_start_and_check_reports_it() {
     let site = Site::of(&[]);
     let launch = site.broker();
     std::fs::write(site.routes().with_file_name("password"), "\n").unwrap();

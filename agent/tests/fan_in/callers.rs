@@ -1,4 +1,4 @@
-//! What callers get that ask for the wrong thing, or may not ask; and what instances get of them.
+//! Statuses for invalid and unauthorized requests, and the headers of callers that reach instances.
 
 use crate::instance::Instance;
 use crate::{ID, PATH, Site, merged, scrape, total, up};
@@ -18,7 +18,7 @@ fn protected() -> Instance {
 }
 
 #[test]
-fn wrong_requests_have_the_status_of_promfetcher() {
+fn invalid_request_gets_the_status_of_promfetcher() {
     let instance = Instance::text("a 1\n");
     let site = Site::of(&[instance.address]);
     let agent = site.launch("").start();
@@ -117,7 +117,7 @@ fn caller_must_authenticate_if_the_web_configuration_says_so() {
     let instance = Instance::text("a 1\n");
     let site = Site::of(&[instance.address]);
     let web = site.routes().with_file_name("web.yml");
-    // The hash of `pass`, at the least cost.
+    // The hash of `pass`, with the lowest cost.
     let hash = bcrypt::hash("pass", 4).unwrap();
     std::fs::write(&web, format!("basic_auth_users: {{user: {hash}}}\n")).unwrap();
     let agent = site

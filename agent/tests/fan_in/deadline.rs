@@ -1,4 +1,4 @@
-//! Answers come in the caller's time, and equal requests share one.
+//! Answers arrive before the caller's deadline, and equal requests share one.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use crate::{OTHER_PATH, PATH, Site, endpoint, endpoint_of_other, error, scrape, 
 
 #[test]
 fn answer_has_what_arrived_by_the_callers_deadline() {
-    // More than are asked at the same time, and the good one may be the last.
+    // More than the agent asks at the same time, so the good instance may be the last.
     let hanging: Vec<Instance> = (0..100).map(|_| Instance::hanging("")).collect();
     let good = Instance::text("a 1\n");
     let mut all: Vec<_> = hanging.iter().map(|one| one.address).collect();
@@ -40,7 +40,7 @@ fn equal_requests_share_an_answer() {
     let (release, released) = mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
     let instance = Instance::start(move |_, stream| {
-        // An error: the test has ended.
+        // An error means that the test has ended.
         let _ = released.lock().unwrap().recv();
         drop(stream.write_all(&answer("200 OK", "", b"a 1\n")));
     });
@@ -70,7 +70,7 @@ fn equal_requests_share_an_answer() {
 }
 
 #[test]
-fn application_that_hangs_leaves_places_for_another_one_however_often_it_is_asked() {
+fn hanging_application_asked_several_times_leaves_places_for_another_one() {
     let hanging: Vec<Instance> = (0..12).map(|_| Instance::hanging("")).collect();
     let good = Instance::text("a 1\n");
     let site = Site::of(&[]);
@@ -86,7 +86,7 @@ fn application_that_hangs_leaves_places_for_another_one_however_often_it_is_aske
         .map(|number| agent.begin(&format!("{PATH}?metric_path={number}"), ""))
         .collect();
     until("the hanging instances", || asked() >= 6);
-    // Less than what is left to each of the hanging ones.
+    // Less than the time left for each hanging instance.
     let hasty = "X-Prometheus-Scrape-Timeout-Seconds: 5\r\n";
     let scrape = scrape(agent.begin(OTHER_PATH, hasty).answer());
     assert_eq!(up(&scrape, good.address), Some(1.0), "{}", scrape.body);

@@ -1,4 +1,4 @@
-//! External exporters: asked once for each application of an answer, beside its instances.
+//! External exporters: the agent asks them once for each application of an answer, beside its instances.
 
 use std::net::SocketAddr;
 
@@ -80,7 +80,7 @@ fn exporter_is_asked_once_and_its_series_have_the_labels_of_the_application() {
 }
 
 #[test]
-fn failing_exporter_has_its_reason_and_spoils_nothing() {
+fn failing_exporter_has_its_reason_and_leaves_the_instances_in_the_answer() {
     let cases = [
         ("denied", Instance::answering("401 Unauthorized", "", b"")),
         ("status", Instance::answering("404 Not Found", "", b"")),

@@ -1,4 +1,4 @@
-//! Instances that fail in every way, beside one that is good.
+//! Instances that fail in every way, beside a good one.
 
 use std::net::SocketAddr;
 
@@ -7,11 +7,10 @@ use crate::support::agent::Agent;
 use crate::support::scrape::Scrape;
 use crate::{PATH, Site, error, labels, merged, scrape, total, up};
 
-/// The agent keeps at most this much memory while instances flood it: 64 MB beyond what it needs when idle, and some more for the
-/// allocator.
+/// Most memory by which the agent may grow while instances flood it: 64 MB beyond its idle size, and some more for the allocator.
 const MOST_GROWTH: u64 = 96 << 20;
 
-/// Asks for an application of `failing` instances and a good one, which must be whole.
+/// Asks for an application with `failing` instances and a good one, all of whose series must be in the answer.
 fn beside_a_good_one(failing: &[SocketAddr], lines: &str) -> (Agent, Scrape) {
     let good = Instance::text("# TYPE good gauge\ngood 1\n");
     let mut all = failing.to_vec();
@@ -33,7 +32,7 @@ fn beside_a_good_one(failing: &[SocketAddr], lines: &str) -> (Agent, Scrape) {
 }
 
 #[test]
-fn each_failing_instance_has_its_reason_and_spoils_nothing() {
+fn failing_instance_has_its_reason_and_leaves_others_in_the_answer() {
     let outside = Instance::text("outside 1\n");
     let redirect = format!("Location: http://{}/\r\n", outside.address);
     let cut = packed(b"a 1\n");
@@ -137,7 +136,7 @@ fn flooding_instance_is_cut_off_and_takes_bounded_memory() {
 }
 
 #[test]
-fn instance_cannot_speak_for_the_agent() {
+fn instance_cannot_write_series_of_the_agent() {
     let liar = Instance::text(
         "headcount_target_up{kind=\"fan_in\",target=\"x\"} 1\npromfetcher_scrape_error{error=\"x\"} 1\nown 1\n",
     );
@@ -186,7 +185,7 @@ fn instances_beyond_the_bounds_are_left_out_and_counted() {
 }
 
 #[test]
-fn instance_that_ends_and_returns_changes_no_answer_of_the_living() {
+fn instance_that_ends_and_returns_leaves_the_series_of_others_complete() {
     let living = Instance::text("a 1\n");
     let mut other = Some(Instance::text("a 2\n"));
     let address = other.as_ref().unwrap().address;

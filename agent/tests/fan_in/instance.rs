@@ -1,4 +1,4 @@
-//! A real HTTP server on the loopback interface that stands for an instance of an application: it answers, lies, hangs or floods.
+//! A real HTTP server on the loopback interface as an instance of an application: it answers, lies, hangs or floods.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use crate::support::agent::PATIENCE;
 
 pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What an instance does with a connection.
+/// Handles a connection.
 type Serve = dyn Fn(TcpStream) + Send + Sync;
 
 /// An instance. It ends when this is dropped.
@@ -37,12 +37,12 @@ impl Instance {
         instance
     }
 
-    /// One that does this with each connection.
+    /// An instance that handles each connection with `serve`.
     pub(crate) fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
     }
 
-    /// One at the address of one that has ended.
+    /// An instance at the address of an instance that has ended.
     pub(crate) fn at(address: SocketAddr, body: &str) -> Self {
         let answer = answer("200 OK", "", body.as_bytes());
         Self::on(TcpListener::bind(address).unwrap(), move |mut stream| {
@@ -62,7 +62,7 @@ impl Instance {
         }
     }
 
-    /// One that answers with this body.
+    /// An instance that answers with this body.
     pub(crate) fn text(body: &str) -> Self {
         Self::answering(
             "200 OK",
@@ -71,13 +71,13 @@ impl Instance {
         )
     }
 
-    /// One that answers with these header lines.
+    /// An instance that answers with this status, these header lines and this body.
     pub(crate) fn answering(status: &str, headers: &str, body: &[u8]) -> Self {
         let answer = answer(status, headers, body);
         Self::start(move |_, stream| drop(stream.write_all(&answer)))
     }
 
-    /// One that says `first`, and then `more` until the client has gone.
+    /// An instance that sends `first`, and then `more` until the client disconnects.
     pub(crate) fn endless(first: &str, more: &str) -> Self {
         let (first, more) = (first.to_owned(), more.repeat(1 + 65_536 / more.len()));
         Self::start(move |_, stream| {
@@ -88,23 +88,23 @@ impl Instance {
         })
     }
 
-    /// One that says `first`, and then nothing.
+    /// An instance that sends `first`, and then nothing.
     pub(crate) fn hanging(first: &str) -> Self {
         let first = first.to_owned();
         Self::start(move |_, stream| {
             let _ = stream.write_all(first.as_bytes());
-            // Until the client has gone.
+            // Returns when the client disconnects.
             let _ = stream.read(&mut [0]);
         })
     }
 
-    /// An address at which nothing listens any more.
+    /// An address at which no process listens any more.
     pub(crate) fn gone() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
     }
 
-    /// The heads of the requests so far, in small letters.
+    /// The heads of the requests so far, in lower case.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
@@ -112,7 +112,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // A listener that is shut down accepts nothing, and what waits in accept comes back.
+        // Shutting the listener down ends a pending accept.
         SockRef::from(&self.listener)
             .shutdown(Shutdown::Both)
             .unwrap();
@@ -144,7 +144,7 @@ fn accept(listener: &TcpListener, serve: &Arc<Serve>) {
     }
 }
 
-/// The head of a request, in small letters.
+/// The head of a request, in lower case.
 fn head_of(stream: &mut TcpStream) -> String {
     let mut heard = Vec::new();
     let mut byte = [0];

@@ -1,11 +1,13 @@
-//! Instances, routers and a nats-server are killed with -9 and started again, in the order of a seed, before and while the agent answers.
+//! The test kills instances, routers and a nats-server with -9 and starts them again, in an order that a seed determines, before
+//! and while the agent answers.
 //!
-//! An instance that lives before a scrape begins and after it has ended must be in the answer with all its series. One that ends
-//! or starts meanwhile is there with all of them or with none. No counter of the agent falls, and it does not grow.
+//! An instance that lives throughout a scrape must be in the answer with all its series. An instance that ends or starts
+//! meanwhile must be there with all of them or with none. No counter of the agent may fall, and its memory and descriptors must
+//! not grow.
 //!
 //! In: `HEADCOUNT_KILLS`, `HEADCOUNT_SECONDS` and `HEADCOUNT_SEED`: the test ends after so many kills and so many seconds;
-//! `HEADCOUNT_NATS`, the path of nats-server. `cargo xtask fan-in` sets the last three; without them it is the short form, in which
-//! routers name all instances. Out: the kills and findings, in one line.
+//! `HEADCOUNT_NATS`, the path of nats-server. `cargo xtask fan-in` sets the last three. Without them, the test runs the short
+//! form, in which routers name all instances. Out: the kills and findings, in one line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -29,13 +31,13 @@ const INSTANCES: usize = 12;
 /// Series of an instance.
 const SERIES: usize = 200;
 const ROUTERS: usize = 2;
-/// Instances that are announced on the bus, if there is one; the last ones. No router names them.
+/// Number of instances, the last ones, that are announced only on the bus, if there is one.
 const ANNOUNCED: usize = 4;
-/// The agent may hold so much more in the second half of the time than in the first.
+/// Most bytes by which the agent's memory in the second half of the time may exceed that of the first.
 const MEMORY: u64 = 4 << 20;
 const DESCRIPTORS: usize = 4;
 
-/// Something that is killed and started again at its address.
+/// A process that the test kills, and starts again at its address.
 struct Victim {
     kind: &'static str,
     start: Box<dyn Fn() -> Mortal>,
@@ -54,7 +56,7 @@ impl Victim {
         }
     }
 
-    /// Kills it if it lives, else starts it.
+    /// Kills the process if it lives, else starts it.
     fn turn(&mut self) {
         match self.process.take() {
             None => self.process = Some((self.start)()),
@@ -66,19 +68,19 @@ impl Victim {
     }
 }
 
-/// Addresses for all, which nothing else gets while their owner is dead: no other test uses this part of the loopback network,
-/// and connections do not begin there.
+/// Addresses for all victims. No other socket gets them while their owner is dead: no other test uses this part of the loopback
+/// network, and no connection begins there.
 fn addresses() -> Vec<SocketAddr> {
     let [.., third, fourth] = std::process::id().to_be_bytes();
     let listeners = (0..INSTANCES + ROUTERS + 1)
         .map(|_| TcpListener::bind(SocketAddr::from(([127, 1, third, fourth], 0))).unwrap());
-    // All at a time, so that they differ.
+    // All bound at the same time, so that they differ.
     let listeners: Vec<TcpListener> = listeners.collect();
     let addresses = listeners.iter().map(|one| one.local_addr().unwrap());
     addresses.collect()
 }
 
-/// The values of an instance differ from those of the others.
+/// The value of a series, different for each instance.
 fn value(index: usize, series: usize) -> usize {
     index * SERIES + series
 }
@@ -96,12 +98,12 @@ fn body(index: usize) -> String {
 struct Bus {
     program: OsString,
     address: SocketAddr,
-    /// The number of its victim.
+    /// The index of the server among the victims.
     victim: usize,
 }
 
 impl Bus {
-    /// Announces instances, as their components do all the time.
+    /// Announces instances, as their components do periodically.
     fn announce(&self, instances: &[SocketAddr]) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let mut lines = "CONNECT {\"verbose\":false}\r\n".to_owned();
@@ -121,8 +123,7 @@ impl Bus {
     }
 }
 
-/// The instances, in the order of the index, and then the routers, each of which names all instances but those on the bus, and the
-/// bus.
+/// The instances in the order of the index, then the routers, then the bus. Each router names all instances but those on the bus.
 fn victims(instances: &[SocketAddr], routers: &[SocketAddr], bus: Option<&Bus>) -> Vec<Victim> {
     let mut victims = Vec::new();
     for (index, address) in instances.iter().copied().enumerate() {
@@ -152,7 +153,7 @@ fn victims(instances: &[SocketAddr], routers: &[SocketAddr], bus: Option<&Bus>) 
     victims
 }
 
-/// Fails unless the answer has all of an instance or nothing but its error. Returns whether it has all.
+/// Fails unless the answer has all series of an instance, or none and its error. Returns whether it has all.
 fn has_all(scrape: &Scrape, lines: &BTreeSet<&str>, address: SocketAddr, index: usize) -> bool {
     let origin = labels(address, index);
     let found = (0..SERIES).filter(|series| {
@@ -194,7 +195,7 @@ fn counters(body: &str) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// What the agent holds: resident bytes, and descriptors.
+/// Resident bytes and descriptors of the agent.
 fn holding(agent: &Agent) -> (u64, usize) {
     let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
     let mut lines = status.lines();
@@ -258,22 +259,22 @@ fn answers_are_complete_for_the_living_while_others_are_killed() {
 
     let mut known = BTreeMap::new();
     let mut holdings = Vec::new();
-    // Instances that ended or started while they were asked, without and with their series.
+    // Counts of instances that ended or started while the agent asked them: without and with their series.
     let mut changing = [0; 2];
     let killed = |victims: &[Victim]| victims.iter().map(|one| u64::from(one.kills)).sum::<u64>();
     while killed(&victims) < kills || began.elapsed().as_secs() < seconds {
-        // All live in the first answer, so that the agent knows the routes.
+        // All victims live during the first answer, so that the agent knows the routes.
         if !holdings.is_empty() && rng.bool() {
             rng.choice(&mut victims).unwrap().turn();
         }
-        // Whether each lives until the answer has come; nothing of those that end or start.
+        // For each victim, whether it lives until the answer has arrived; `None` if it ends or starts meanwhile.
         let lives = victims.iter().map(|one| Some(one.process.is_some()));
         let mut lives: Vec<Option<bool>> = lives.collect();
         let asked = agent.begin(PATH, "");
         if !holdings.is_empty() {
             for _ in 0..rng.u32(..4) {
-                // Anywhere in the life of the request. To yield would take seconds on a busy machine, and the agent closes the
-                // connection of a client that does not read for that long.
+                // Spins, to hit any moment of the request. Yielding could take seconds on a busy machine, and the agent closes
+                // connections whose clients do not read for that long.
                 (0..rng.u32(..500_000)).for_each(|_| spin_loop());
                 let index = rng.usize(..victims.len());
                 victims[index].turn();

@@ -1,4 +1,4 @@
-//! One application with an instance of every kind, which a router names that wants a password.
+//! One application with an instance of every kind. A router that requires a password lists the instances.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::{ID, PATH, Site, endpoint, error, labels, scrape, up};
 
 const CALLER: &str = "Authorization: Basic dXNlcjpwYXNz\r\n";
 
-/// What answers only to this line of a head, in small letters; else with 401.
+/// An instance that answers a head with this line (in lower case), and any other with 401.
 fn protected(line: &'static str, headers: &'static str, body: String) -> Instance {
     Instance::start(move |head, stream| {
         let answer = match head.contains(&format!("\r\n{line}\r\n")) {
@@ -23,19 +23,19 @@ fn protected(line: &'static str, headers: &'static str, body: String) -> Instanc
     })
 }
 
-/// An instance that answers when it is released, and what releases it.
+/// An instance that answers when it is released, and the sender that releases it.
 fn slow() -> (Instance, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
     let instance = Instance::start(move |_, stream| {
-        // An error: the test has ended.
+        // An error means that the test has ended.
         let _ = released.lock().unwrap().recv();
         drop(stream.write_all(&answer("200 OK", "", b"slow 1\n")));
     });
     (instance, release)
 }
 
-/// An instance, the series that it adds, or the reason why it adds none.
+/// An instance, and the series that it adds, or the reason why it adds none.
 type Case = (Instance, Result<&'static str, &'static str>);
 
 fn instances(outside: SocketAddr, slow: Instance) -> Vec<Case> {
@@ -109,7 +109,7 @@ fn instances_of_every_kind_named_by_a_router_are_in_one_answer() {
     let endpoints: Vec<_> = endpoints.map(|(index, at)| endpoint(*at, index)).collect();
     // The same instances, under two routes.
     let routes = json!({"app.example.com": endpoints, "other.example.com/path": endpoints});
-    // "u:secret" in base64, in small letters.
+    // "u:secret" in base64, in lower case.
     let password = "authorization: basic dtpzzwnyzxq=";
     let router = protected(
         password,

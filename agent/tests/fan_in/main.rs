@@ -1,5 +1,5 @@
-//! The real binary asked for the merged metrics of an application, whose instances are real HTTP servers of this test: good ones, and
-//! ones that refuse, lie, hang, flood or redirect.
+//! Asks the real binary for the merged metrics of an application, whose instances are real HTTP servers of this test: good ones,
+//! and ones that refuse, lie, hang, flood or redirect.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy takes only #[test] functions for tests
 
@@ -36,7 +36,7 @@ const ID: &str = "11111111-1111-1111-1111-111111111101";
 /// The path of its metrics.
 const PATH: &str = "/v1/apps/myorg/dev/app/metrics";
 
-/// A tree with one process, and a file of routes.
+/// A tree of `/proc` with one process, and a file of routes.
 struct Site {
     tree: FakeProc,
     folder: tempfile::TempDir,
@@ -55,7 +55,7 @@ impl Site {
         site
     }
 
-    /// Writes the file of routes anew.
+    /// Replaces the file of routes.
     fn write(&self, instances: &[SocketAddr]) {
         let endpoints = instances.iter().enumerate();
         self.write_all(
@@ -119,7 +119,7 @@ fn endpoint_of_other(address: SocketAddr) -> Value {
     endpoint
 }
 
-/// The labels of an instance, as they stand in a series.
+/// The labels of an instance, as written in a series.
 fn labels(address: SocketAddr, index: usize) -> String {
     format!(
         "organization_id=\"org-guid\",space_id=\"space-guid\",app_id=\"{ID}\",organization_name=\"myorg\",space_name=\"dev\",\

@@ -8,7 +8,7 @@ use crate::instance::{Instance, OPEN_METRICS, answer, packed};
 use crate::support::agent::until;
 use crate::{ID, PATH, Site, labels, merged, total, up};
 
-/// The lines of a body that are not about the instances themselves.
+/// The lines of a body without those of the agent about the instances.
 fn of_instances(body: &str) -> Vec<&str> {
     let lines = body.lines();
     let is_own = |line: &&str| line.contains("headcount_target_");
@@ -121,7 +121,7 @@ fn two_instances_have_one_answer_by_names_id_and_route() {
 }
 
 #[test]
-fn formats_and_compression_of_instances_do_not_show() {
+fn formats_compression_and_redirects_of_instances_leave_the_answer_the_same() {
     let open = Instance::answering(
         "200 OK",
         &format!("Content-Type: {OPEN_METRICS}\r\n"),
@@ -244,7 +244,7 @@ fn conflict_of_types_loses_no_series_and_is_counted() {
 }
 
 #[test]
-fn changed_file_of_routes_changes_who_is_asked() {
+fn changed_file_of_routes_changes_the_asked_instances() {
     let (first, second) = (Instance::text("a 1\n"), Instance::text("a 2\n"));
     let site = Site::of(&[first.address]);
     let agent = site.launch("").start();

@@ -1,5 +1,5 @@
-//! Servers in processes of their own, so that a test can kill them with -9: one with one answer, forked from this process, and
-//! Debian's nats-server.
+//! Servers in separate processes, so that a test can kill them with -9: a server with a fixed answer, forked from this process,
+//! and Debian's nats-server.
 
 use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,17 +8,17 @@ use std::process::{Command, Stdio};
 
 use crate::support::agent::until;
 
-/// Largest request that is heard.
+/// Largest request that the server reads.
 const REQUEST: usize = 4096;
 
-/// A child. It is killed with -9, and has ended, when this is dropped.
+/// A child process. Dropping this kills it with -9 and waits for its end.
 pub(crate) struct Mortal(libc::pid_t);
 
 impl Mortal {
-    /// A process that listens there from now on, and gives this answer to each request.
+    /// Starts a process that listens at `address` and answers each request with `answer`.
     pub(crate) fn serving(address: SocketAddr, answer: &[u8]) -> Self {
         let listener = TcpListener::bind(address).unwrap();
-        // SAFETY: the child only runs `serve`, which calls nothing but the kernel and never returns.
+        // SAFETY: the child only runs `serve`, which makes only system calls and never returns.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             serve(listener.as_raw_fd(), answer);
@@ -27,7 +27,7 @@ impl Mortal {
         Self(pid)
     }
 
-    /// A nats-server that listens there from now on.
+    /// Starts a nats-server that listens at `address`.
     #[allow(
         clippy::zombie_processes,
         reason = "it is waited for by its pid, when this is dropped"
@@ -55,13 +55,13 @@ impl Drop for Mortal {
     }
 }
 
-/// Answers for ever; allocates no memory, for a lock may be held by a thread that is not here. It ends with the thread that has
-/// forked it.
+/// Answers for ever. Allocates no memory, because a thread that does not exist in this process may hold the allocator's lock. The
+/// process ends with the thread that has forked it.
 fn serve(listener: libc::c_int, answer: &[u8]) -> ! {
     // SAFETY: system calls with numbers, and with buffers that outlive them.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        // What else this process has open, such as the listeners of other tests, must not live on here.
+        // Closes all other descriptors, such as the listeners of other tests.
         libc::dup2(listener, 3);
         libc::syscall(libc::SYS_close_range, 4, libc::c_uint::MAX, 0);
         loop {

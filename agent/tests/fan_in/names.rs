@@ -1,4 +1,4 @@
-//! Instances and routers that sources name by host names, which the system's resolver knows: `localhost` is in `/etc/hosts`.
+//! Instances and routers with host names that the system's resolver knows: `localhost` is in `/etc/hosts`.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::support::scrape::Scrape;
 use crate::{PATH, Site, merged, scrape, total, up};
 
 const SHOP: &str = "/v1/apps/shop/metrics";
-/// No name server has such a name.
+/// A name that no name server resolves.
 const NOWHERE: &str = "nowhere.invalid:80";
 
 /// Writes a file of targets with these labels; returns the line of the configuration for it.

@@ -1,4 +1,4 @@
-//! Instances that are announced on a bus. Its server is this test: it speaks the protocol of NATS, or breaks it.
+//! Instances that are announced on a bus. This test is the server: it follows the protocol of NATS, or violates it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ struct Bus {
 /// The server's end of the agent's connection.
 struct Hearer {
     stream: TcpStream,
-    /// What the agent has said, in lines.
+    /// The lines that the agent sends.
     said: BufReader<TcpStream>,
 }
 
@@ -39,7 +39,7 @@ impl Bus {
         Hearer { stream, said }
     }
 
-    /// The same, and lets it listen. Returns its lines, too.
+    /// Waits until the agent connects and subscribes. Also returns the agent's lines.
     fn connected(&self) -> (Hearer, Vec<String>) {
         let mut hearer = self.accept();
         hearer.say("INFO {\"server_id\":\"x\",\"max_payload\":1048576} \r\n");
@@ -59,15 +59,14 @@ impl Hearer {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Passes on a message of the agent's subscription with this number: 0 is `router.register`, 1 `router.unregister`.
+    /// Sends the agent a message of its subscription with this number: 0 is `router.register`, 1 `router.unregister`.
     fn pass(&mut self, number: usize, message: &str) {
         let length = message.len();
         self.say(&format!("MSG router.x {number} {length}\r\n{message}\r\n"));
     }
 }
 
-/// The message of an instance.
-/// What the component of an instance announces.
+/// The message by which a component announces an instance.
 pub(crate) fn message(address: SocketAddr, index: usize) -> Value {
     json!({
         "host": address.ip().to_string(),
@@ -103,7 +102,7 @@ fn messages(agent: &Agent, outcome: &str) -> f64 {
 }
 
 #[test]
-fn announced_instance_is_asked_until_it_is_taken_back() {
+fn announced_instance_is_asked_until_it_is_unregistered() {
     let (instance, bus) = (Instance::text("a 1\n"), Bus::start());
     let site = Site::of(&[]);
     let agent = launch(&site, &[bus.url()], "");
@@ -131,7 +130,7 @@ fn announced_instance_is_asked_until_it_is_taken_back() {
     assert_eq!(agent.ask(PATH).code, 404);
     assert_eq!(messages(&agent, "registered"), 1.0);
     assert_eq!(messages(&agent, "unregistered"), 1.0);
-    // The agent says nothing more, whatever it hears.
+    // The agent sends nothing more.
     drop(agent);
     let mut rest = String::new();
     assert_eq!(
@@ -142,7 +141,7 @@ fn announced_instance_is_asked_until_it_is_taken_back() {
 }
 
 #[test]
-fn bad_messages_are_counted_and_take_nothing_away() {
+fn invalid_messages_are_counted_and_remove_no_instance() {
     let (instance, bus) = (Instance::text("a 1\n"), Bus::start());
     let site = Site::of(&[]);
     let agent = launch(&site, &[bus.url()], "");
@@ -179,7 +178,7 @@ fn bad_messages_are_counted_and_take_nothing_away() {
 }
 
 #[test]
-fn lost_server_takes_nothing_away_and_the_next_one_is_listened_to() {
+fn lost_server_removes_no_instance_and_the_agent_uses_the_next_one() {
     let instances = [Instance::text("a 1\n"), Instance::text("a 2\n")];
     let buses = [Bus::start(), Bus::start()];
     let site = Site::of(&[]);
@@ -219,7 +218,7 @@ fn lost_server_takes_nothing_away_and_the_next_one_is_listened_to() {
 }
 
 #[test]
-fn flood_of_messages_holds_up_no_answer() {
+fn flood_of_messages_delays_no_answer() {
     let (instance, bus) = (Instance::text("a 1\n"), Bus::start());
     let site = Site::of(&[]);
     let agent = launch(&site, &[bus.url()], "");

@@ -1,4 +1,4 @@
-//! Bodies that fill the memory for them, and answers that callers do not read.
+//! Bodies that fill the memory for bodies, and answers that callers do not read.
 
 use std::fmt::Write as _;
 
@@ -8,12 +8,12 @@ use crate::instance::Instance;
 use crate::support::agent::until;
 use crate::{OTHER_PATH, PATH, Site, endpoint, endpoint_of_other, error, scrape, total, up};
 
-/// Large answers that are not read.
+/// Number of large answers that callers do not read.
 const UNREAD: usize = 6;
 
 #[test]
-fn large_answers_that_are_not_read_give_way_to_further_ones() {
-    // With its labels, more than the buffers of a connection take.
+fn connections_with_unread_large_answers_close_for_further_ones() {
+    // With its labels, the body is larger than the buffers of a connection.
     let mut large = String::new();
     for series in 0..100_000 {
         writeln!(large, "a{{series=\"{series}\"}} 1").unwrap();
@@ -29,7 +29,7 @@ fn large_answers_that_are_not_read_give_way_to_further_ones() {
     });
     let site = Site::of(&[instance.address]);
     let agent = site.launch("").start();
-    // Requests of their own, because equal ones share an answer.
+    // Different requests, because equal ones share an answer.
     let path = |name: &str| format!("{PATH}?metric_path={name}");
     let unread: Vec<_> = (0..UNREAD)
         .map(|number| agent.begin(&path(&number.to_string()), ""))
@@ -56,8 +56,8 @@ fn large_answers_that_are_not_read_give_way_to_further_ones() {
 }
 
 #[test]
-fn application_that_fills_its_share_of_the_memory_takes_none_of_another_one() {
-    // Each holds what it has sent until the agent gives up.
+fn application_that_fills_its_share_of_memory_leaves_memory_for_others() {
+    // The agent keeps the body of each of them until it gives up.
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
     let hostile: Vec<Instance> = (0..8)
         .map(|_| Instance::hanging(&format!("{head}{}", "a 1\n".repeat(15_000))))

@@ -13,7 +13,7 @@ use crate::instance::{Instance, answer};
 use crate::support::client::{Authority, Identity};
 use crate::{PATH, Site, endpoint, error, merged, up};
 
-/// An instance that shows this certificate.
+/// An instance with TLS and this certificate.
 pub(crate) fn secured(identity: &Identity) -> Instance {
     let cert = CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();

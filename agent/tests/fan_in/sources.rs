@@ -1,4 +1,5 @@
-//! Where instances come from: files that change, break and go, read by the confined agent, and the metrics that say so.
+//! The sources of instances: files that change, become invalid and disappear, which the confined agent reads, and the metrics
+//! about them.
 
 use std::fs;
 
@@ -53,7 +54,7 @@ fn broken_routes_keep_the_instances_and_corrected_ones_replace_them() {
 }
 
 #[test]
-fn files_of_a_pattern_come_and_go() {
+fn added_and_removed_files_of_a_pattern_change_the_instances() {
     let (first, second) = (Instance::text("a 1\n"), Instance::text("b 2\n"));
     let site = Site::of(&[]);
     let folder = site.folder.path();
@@ -170,7 +171,7 @@ fn router_is_asked_with_its_password_and_its_instances_expire_when_it_has_gone()
 }
 
 #[test]
-fn router_that_refuses_spoils_no_other_source() {
+fn refusing_router_leaves_other_sources_usable() {
     let instance = Instance::text("a 1\n");
     let router = Instance::answering("401 Unauthorized", "", b"");
     let site = Site::of(&[instance.address]);

@@ -1,4 +1,4 @@
-//! Instances of fan-in whose names only a name server knows, which the test is, in a network namespace of its own.
+//! Instances of fan-in whose names only a name server knows. The test is that name server, in a network namespace of its own.
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -9,15 +9,15 @@ use super::pods::{instance, tree};
 use super::support::agent::Launch;
 use super::support::scrape::Scrape;
 
-/// Runs the rest of its words where this file is the configuration of the resolver.
+/// A shell script that runs the rest of its arguments with this file as the configuration of the resolver.
 const RESOLVING: &str = "mount --bind \"$1\" /etc/resolv.conf && shift && exec \"$@\"";
 /// The type of a question for IPv4 addresses.
 const A: u16 = 1;
 
-/// Those of `app.test`. Nothing listens at the first one.
+/// The addresses of `app.test`. No process listens at the first one.
 const APP: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 9), Ipv4Addr::LOCALHOST];
 
-/// What the name server does with a question for IPv4 addresses; one for others has an empty answer.
+/// The reaction of the name server to a question for IPv4 addresses; questions for other types get an empty answer.
 enum Names {
     Has(&'static [Ipv4Addr]),
     None,
@@ -67,11 +67,11 @@ fn serve(socket: &UdpSocket) {
 }
 
 #[test]
-fn names_are_asked_of_the_name_server_and_one_that_hangs_holds_nothing_up() {
+fn hanging_name_leaves_the_other_names_of_the_name_server_answered() {
     let namespace = Namespace::new();
     namespace.enter();
     let socket = UdpSocket::bind("127.0.0.1:53").unwrap();
-    // It ends with the test.
+    // The thread ends with the test process.
     thread::spawn(move || serve(&socket));
     let tree = tree();
     let shop = instance(&tree, "127.0.0.1:9256", "shop");

@@ -44,7 +44,7 @@ impl Node {
         node
     }
 
-    /// Does something in the namespace of a pod.
+    /// Does `work` in the namespace of a pod.
     fn within<T>(&self, pod: usize, work: impl FnOnce() -> T) -> T {
         self.pods[pod].enter();
         let done = work();
@@ -108,7 +108,7 @@ fn up(scrape: &Scrape, address: SocketAddr) -> Option<f64> {
     scrape.value("headcount_target_up", &labels)
 }
 
-/// A word that no other process of this machine has.
+/// A word that is in no other command line of this machine.
 fn word(test: &str) -> String {
     format!("headcount-{test}-{}", std::process::id())
 }
@@ -142,7 +142,7 @@ fn processes_in_other_namespaces_are_asked_through_their_group() {
         }
     }
     assert_eq!(outcome(&agent, "instance"), Some(3.0));
-    // A process that has come since is there at once, one that has ended is not.
+    // A process that has started since is in the answer at once, and one that has ended is not.
     drop(own);
     drop(pods);
     let again = start(1);
@@ -153,7 +153,7 @@ fn processes_in_other_namespaces_are_asked_through_their_group() {
     drop(again);
 }
 
-/// The build of an instance: the series with these labels, whatever further ones it has.
+/// The build info of an instance: the series that has these labels, and possibly others.
 fn build_of(scrape: &Scrape, labels: &[(&str, &str)]) -> Option<f64> {
     let mut lines = scrape.body.lines();
     let line = lines.find(|line| {
@@ -171,7 +171,7 @@ fn address(pod: usize) -> SocketAddr {
 fn namespace_with_addresses_of_others_is_not_asked() {
     let node = Node::new(1);
     let pod = &node.pods[0];
-    // Addresses of the host, addresses that never leave a host, and those that each namespace has.
+    // Addresses of the host, link-local addresses, and loopback addresses.
     pod.ip(&["address", "flush", "dev", "eth0"]);
     pod.ip(&["address", "add", "10.77.0.1/32", "dev", "lo"]);
     pod.ip(&["address", "add", "169.254.7.7/24", "dev", "eth0"]);
@@ -197,9 +197,9 @@ fn namespace_with_addresses_of_others_is_not_asked() {
 }
 
 #[test]
-fn connection_that_reaches_another_process_carries_nothing() {
+fn connection_that_reaches_another_process_carries_no_byte() {
     let node = Node::new(2);
-    // The first pod owns the address of the second one, and no way leads to it there.
+    // The first pod has the address of the second one, but is not reachable under it.
     let thief = &node.pods[0];
     thief.ip(&["address", "flush", "dev", "eth0"]);
     thief.ip(&["link", "set", "eth0", "down"]);
@@ -226,7 +226,7 @@ fn connection_that_reaches_another_process_carries_nothing() {
 #[test]
 fn pod_is_asked_although_an_older_process_has_its_address_in_another_namespace() {
     let node = Node::new(2);
-    // The first pod owns the address of the second one, and no way leads to it there.
+    // The first pod has the address of the second one, but is not reachable under it.
     let thief = &node.pods[0];
     thief.ip(&["address", "flush", "dev", "eth0"]);
     thief.ip(&["link", "set", "eth0", "down"]);

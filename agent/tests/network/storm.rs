@@ -110,8 +110,8 @@ fn two_hundred_thousand_connections_in_a_minute_are_all_counted() {
     );
 }
 
-/// Waits until both groups have carried what nginx has logged, on one connection for each request. At its end, ab may have opened
-/// one more in each lane.
+/// Waits until both groups have carried the bytes that nginx has logged, on one connection for each request. At its end, ab may
+/// have opened one more in each lane.
 fn settle_logged(agent: &Agent, before: &Scrape, logged: Logged) -> Scrape {
     let connections = logged.requests..=logged.requests + LANES;
     settle(agent, |scrape| {

@@ -1,7 +1,8 @@
 //! The merged metrics of real exporters: node_exporter, Prometheus, an application with Python's prometheus_client, the agent.
 //!
 //! Each value of the merged answer must be that of the exporter itself, asked before and after; and a real Prometheus must store
-//! the same series by either way. `promtool` says nothing of the merged body that it does not say of the exporters' own.
+//! the same series by either way. `promtool` must find no problem in the merged body that it does not find in the exporters' own
+//! bodies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use super::support::agent::{Agent, Launch, until};
 use super::support::fake_proc::FakeProc;
 
 const PATH: &str = "/v1/apps/myorg/dev/app/metrics";
-/// With the formats that the instances are asked for there, in both directions.
+/// The two API versions, with the formats that the agent asks instances for.
 const WAYS: [(&str, &str); 2] = [
     (
         PATH,
@@ -34,7 +35,7 @@ const TAGS: [(&str, &str); 7] = [
     ("space_name", "dev"),
     ("app_name", "app"),
 ];
-/// Series that stand for the way from an exporter to the answer, not for the exporter.
+/// Series about the transport from an exporter to the answer, not of the exporter.
 const OF_THE_WAY: [&str; 4] = [
     "headcount_target_",
     "promfetcher_scrape_error",
@@ -119,7 +120,7 @@ fn variable(name: &str) -> std::ffi::OsString {
 
 /// An application whose instances are real exporters, and the agent that merges them.
 struct Application {
-    /// Of the instances, in the order of the index.
+    /// The addresses of the instances, in the order of the index.
     addresses: Vec<SocketAddr>,
     agent: Agent,
     _exporters: [Exporter; 2],
@@ -165,7 +166,7 @@ impl Application {
         }
     }
 
-    /// What each instance says itself.
+    /// The body of each instance, asked directly.
     fn direct(&self, headers: &str) -> Vec<String> {
         let asked = self
             .addresses
@@ -174,7 +175,7 @@ impl Application {
         asked.collect::<Option<_>>().unwrap()
     }
 
-    /// The series of all instances, as they stand in a merged answer.
+    /// The series of all instances as a merged answer must have them.
     fn expected(&self, bodies: &[String]) -> BTreeMap<String, f64> {
         let instances = bodies.iter().zip(&self.addresses).zip(0..);
         let all = instances.flat_map(|((body, address), index): (_, u32)| {
@@ -194,7 +195,7 @@ impl Application {
     }
 }
 
-/// The series of a body in either format, and their values, without those of the way.
+/// The series of a body in either format, and their values, without those about the transport.
 fn samples(body: &str) -> impl Iterator<Item = (&str, f64)> {
     let lines = body
         .lines()
@@ -223,8 +224,8 @@ fn is_between(value: f64, one: f64, other: f64) -> bool {
         || (one.min(other)..=one.max(other)).contains(&value)
 }
 
-/// Fails if a series is of no instance, is missing, or is a counter that is not between two direct answers. Returns the other
-/// series that are not between.
+/// Fails if a series belongs to no instance, is missing, or is a counter whose value is not between those of two direct answers.
+/// Returns the other series whose values are not between.
 fn outside(
     before: &BTreeMap<String, f64>,
     merged: &BTreeMap<&str, f64>,
@@ -252,7 +253,7 @@ fn outside(
     outside.map(|(series, ..)| series.clone()).collect()
 }
 
-/// Gauges may leave the range of two direct answers and come back, so it is enough that each is between them once.
+/// Gauges may leave the range of two direct answers and return, so it is enough that each is in that range once.
 #[test]
 fn merged_values_of_real_exporters_are_their_own() {
     let application = Application::start();
@@ -275,7 +276,7 @@ fn merged_values_of_real_exporters_are_their_own() {
 }
 
 #[test]
-fn merged_body_of_real_exporters_has_their_types_and_promtool_says_nothing_new() {
+fn merged_body_of_real_exporters_has_their_types_and_no_new_problem_for_promtool() {
     let application = Application::start();
     let (path, headers) = WAYS[1];
     let direct = application.direct(headers);
@@ -293,7 +294,7 @@ fn merged_body_of_real_exporters_has_their_types_and_promtool_says_nothing_new()
     }
 }
 
-/// The series of a job by their labels, without those that stand for the way; `origin` is the label that names the instance.
+/// The series of a job by their labels, without those about the transport; `origin`: the label that names the instance.
 fn stored(prometheus: &Prometheus, job: &str, origin: &str) -> BTreeMap<String, f64> {
     let all = prometheus.query(&format!("{{job=\"{job}\"}}")).into_iter();
     let own = all.filter_map(|mut one| {
@@ -335,7 +336,7 @@ fn prometheus_stores_the_series_of_real_exporters_by_either_way() {
             [honored, renamed],
         )
     };
-    // A series that an exporter makes when it is scraped is stored by one way before the other.
+    // Prometheus stores a series that an exporter creates when it is scraped earlier from one job than from the other.
     until("the same series", || {
         let (direct, merged) = ways();
         direct.len() > 800 && merged.iter().all(|one| one.keys().eq(direct.keys()))

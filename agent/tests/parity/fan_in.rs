@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes the merged metrics of real instances, agents themselves, beside scraping each of them.
+//! A real Prometheus scrapes the merged metrics of real instances, which are agents, and each of the instances, too.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ fn instance(processes: u32) -> (FakeProc, Agent) {
     (tree, agent)
 }
 
-/// The steady series of a job, by instance: name and labels without those that are the way's.
+/// The steady series of a job, by instance: name and labels without those about the transport.
 fn steady(prometheus: &Prometheus, job: &str, instance: &str) -> BTreeMap<String, Vec<String>> {
     let selector = STEADY.replacen('{', &format!("{{job=\"{job}\","), 1);
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -85,7 +85,7 @@ fn merged_values_are_those_of_the_instances() {
     assert_eq!(steady(&prometheus, "honored", "instance"), direct);
     assert_eq!(steady(&prometheus, "renamed", "exported_instance"), direct);
 
-    // Of the merged body, promtool says what it says of an instance's own, also if an instance does not answer.
+    // promtool finds the same problems in the merged body as in the body of an instance, even if an instance does not answer.
     let [(_tree, living), gone] = instances;
     let own = said_of_metrics(&living.scrape().body);
     let says_nothing_new = || {

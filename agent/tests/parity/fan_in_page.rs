@@ -1,4 +1,5 @@
-//! The Prometheus jobs and alerts of `docs/fan-in.md`: `promtool` takes them, and a real Prometheus has of them what the page says.
+//! The Prometheus jobs and alerts of `docs/fan-in.md`: `promtool` accepts them, and in a real Prometheus they give the series and
+//! labels that the page promises.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,14 +15,14 @@ const PAGE: &str = include_str!("../../../docs/fan-in.md");
 const JOBS: &str = "scrape_configs:\n";
 const ALERTS: &str = "groups:\n";
 
-/// The blocks of the page that begin so.
+/// The code blocks of the page that begin with `begin`.
 fn blocks(begin: &str) -> Vec<&'static str> {
     let blocks = PAGE.split("\n```yaml\n").skip(1);
     let blocks = blocks.filter_map(|rest| Some(rest.split_once("\n```\n")?.0));
     blocks.filter(|block| block.starts_with(begin)).collect()
 }
 
-/// The one block of jobs that has this text, as elements of `scrape_configs`.
+/// The only block of jobs with this text, as elements of `scrape_configs`.
 fn job(text: &str) -> &'static str {
     let mut found = blocks(JOBS).into_iter().filter(|job| job.contains(text));
     let job = found.next().unwrap();
@@ -30,7 +31,7 @@ fn job(text: &str) -> &'static str {
 }
 
 #[test]
-fn promtool_takes_the_jobs_and_alerts_of_the_page() {
+fn promtool_accepts_the_jobs_and_alerts_of_the_page() {
     let folder = tempfile::tempdir().unwrap();
     let check = |what: &str, text: &str| {
         let path = folder.path().join("file.yml");
@@ -49,7 +50,7 @@ fn promtool_takes_the_jobs_and_alerts_of_the_page() {
     alerts.iter().for_each(|alert| check("rules", alert));
 }
 
-/// An instance that has this body; it ends with the test.
+/// An instance with this body; it ends with the test process.
 fn instance(body: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -66,7 +67,7 @@ fn instance(body: &str) -> SocketAddr {
 }
 
 #[test]
-fn jobs_of_the_page_have_the_labels_that_it_says() {
+fn jobs_of_the_page_give_the_stated_labels() {
     let address = instance("a{job=\"own\",instance=\"own\"} 1\n").to_string();
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: String| {

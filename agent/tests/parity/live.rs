@@ -2,8 +2,8 @@
 //! counters of both must grow by the same.
 //!
 //! Each of our scrapes stands between two of theirs, so a counter that only rises is bracketed. CPU time is shown in ticks by
-//! them and precisely by us: a tick a process and reading may be between. The kernel divides it into user and system by the
-//! ticks it saw, and it saw few before the first reading; what that reading assigned to the wrong mode is missing there later.
+//! them and precisely by us: a tick a process and reading may be between. The kernel divides it into user and system by the ticks
+//! it saw, and it saw few before the first reading; time that this reading assigned to the wrong mode is missing there later.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! Merged expositions: `promtool` says nothing of them that it does not say of the bodies of single instances.
+//! Merged expositions: `promtool` must find no problem in them that it does not find in the bodies of single instances.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ const PYTHON: [&str; 2] = [
     include_str!("../fixtures/expositions/prometheus_client-0.16.0-0.txt"),
     include_str!("../fixtures/expositions/prometheus_client-0.16.0-1.txt"),
 ];
-/// The same in OpenMetrics, which `promtool` does not read.
+/// The same bodies in OpenMetrics, which `promtool` cannot read.
 const OPEN_METRICS: [&str; 2] = [
     include_str!("../fixtures/expositions/prometheus_client-0.16.0-0.openmetrics"),
     include_str!("../fixtures/expositions/prometheus_client-0.16.0-1.openmetrics"),
@@ -24,7 +24,7 @@ const SUMMARY: &str =
 const GAUGE: &str = "# HELP x Things.\n# TYPE x gauge\nx 1\n";
 const PART: &str = "# HELP x_count Things.\n# TYPE x_count gauge\nx_count 1\n";
 
-/// Fails if `promtool` says more of the merge of `given` than of all bodies of `alone`.
+/// Fails if `promtool` reports a problem for the merge of `given` that it does not report for a body of `alone`.
 fn check_merge(given: &[&str], alone: &[&str]) {
     let labels: Vec<_> = (0..given.len())
         .map(|n| [("instance".to_owned(), format!("\"{n}\\"))])
@@ -65,7 +65,7 @@ fn lines(said: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn promtool_says_nothing_new_of_merged_bodies() {
+fn merged_bodies_have_no_new_problem_for_promtool() {
     assert!(lines(&said_of_metrics(NODE)).len() > 20, "{NODE}");
     check_merge(&[NODE], &[NODE]);
     check_merge(&[NODE, PROMETHEUS, NODE], &[NODE, PROMETHEUS]);
@@ -78,7 +78,7 @@ fn promtool_says_nothing_new_of_merged_bodies() {
 }
 
 #[test]
-fn promtool_says_nothing_new_of_types_that_disagree() {
+fn bodies_with_conflicting_types_have_no_new_problem_for_promtool() {
     let bodies = [HISTOGRAM, SUMMARY, GAUGE, PART];
     for first in bodies {
         for second in bodies {

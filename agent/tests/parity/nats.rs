@@ -19,7 +19,7 @@ struct Server {
 }
 
 impl Server {
-    /// At a port that is free.
+    /// Starts a server at a free port.
     fn start(options: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -72,7 +72,7 @@ impl Drop for Server {
     }
 }
 
-/// An instance that answers each request; its thread ends with the test.
+/// An instance that answers each request; its thread ends with the test process.
 fn instance(value: u32) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -107,7 +107,7 @@ fn message(address: SocketAddr, name: &str, life: u32) -> Value {
     })
 }
 
-/// An agent that listens to a bus.
+/// An agent that listens to the bus of the section `nats`.
 fn launch(tree: &FakeProc, nats: &str) -> Agent {
     let yaml = format!("process_names: [{{comm: [x]}}]\nfan_in: {{nats: {{{nats}}}}}\n");
     let launch = Launch::on(tree).args(&["-accounting=procfs", "--no-collector.passenger"]);
@@ -150,7 +150,7 @@ fn series(agent: &Agent) -> Vec<String> {
 }
 
 #[test]
-fn instances_come_change_go_and_expire_as_the_bus_says() {
+fn announced_instances_appear_change_disappear_and_expire() {
     let server = Server::start(&[]);
     let tree = FakeProc::new(1_795_235_000);
     let agent = launch(&tree, &format!("servers: ['nats://{}']", server.address()));
@@ -178,7 +178,7 @@ fn instances_come_change_go_and_expire_as_the_bus_says() {
 }
 
 #[test]
-fn killed_server_takes_no_instance_away_and_is_listened_to_again() {
+fn killed_server_removes_no_instance_and_is_used_again() {
     let server = Server::start(&[]);
     let tree = FakeProc::new(1_795_235_000);
     let agent = launch(&tree, &format!("servers: ['nats://{}']", server.address()));
@@ -198,7 +198,7 @@ fn killed_server_takes_no_instance_away_and_is_listened_to_again() {
 }
 
 #[test]
-fn wrong_password_is_a_reason_and_the_next_server_is_used() {
+fn wrong_password_is_counted_and_the_next_server_is_used() {
     let folder = tempfile::tempdir().unwrap();
     let password = folder.path().join("password");
     std::fs::write(&password, "secret\n").unwrap();

@@ -4,7 +4,7 @@
 use super::history::History;
 use super::world::{Process, World};
 
-/// Number of the row, and its items in flow style. Left out are those where P7 mends what the process is grouped by
+/// Number of the row, and its items in flow style. Left out are those where P7 corrects the key by which processes are grouped
 /// (M09, M10) and the one whose bytes are no text (M30).
 const ROWS: &[(&str, &str)] = &[
     ("M01", "{comm: [chromium-browse]}"),

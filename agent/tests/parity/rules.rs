@@ -31,7 +31,7 @@ fn every_alert_has_a_test_and_a_runbook() {
     assert!(alerts.len() > 10, "{}", alerts.len());
     for alert in alerts {
         let name = alert.lines().next().unwrap();
-        // Once with what fires; where nothing may fire, the list of samples is empty.
+        // Once with the alerts that fire; where none may fire, the list of samples is empty.
         let fires = format!(r#"labels: 'ALERTS{{alertname="{name}",alertstate="firing""#);
         assert!(tests.contains(&fires), "{name} has no test");
         assert!(alert.contains(" runbook: "), "{name} has no runbook");

@@ -85,7 +85,7 @@ impl Prometheus {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// What an instant query returns; one that it does not understand fails.
+    /// The result of an instant query. Fails if Prometheus does not understand the query.
     pub(super) fn query(&self, query: &str) -> Vec<Series> {
         let path = format!("/api/v1/query?query={}", escaped(query));
         let answer = self.get(&path);

@@ -1,5 +1,5 @@
-//! Admission: which connection and which request may use what, and for how long. Whatever a client does, it holds one
-//! of a bounded number of connections for a bounded time, and delays or closes mostly its own.
+//! Admission: the limits of connections and requests in number, time and memory. Every client holds a bounded number of
+//! connections for a bounded time, and a client that exceeds the limits mostly delays or loses its own connections.
 //!
 //! ```text
 //!  connection --> ConnectionSlots --> Watch: header time --> FairQueue --> Passes: one at a time, Pace --> Unsent --+

@@ -1,5 +1,4 @@
-//! The origin of a client: connections of one origin are counted together when connections are evicted and passwords
-//! queue.
+//! The origin of a client. Eviction and the queue of passwords count all connections of one origin together.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -212,7 +212,7 @@ impl Buffers {
         Some((*id, holder))
     }
 
-    /// The buffer whose connections to close, or the time to look again.
+    /// The buffer whose connections are to be closed, or the time of the next check.
     fn remedy(&self, now: Instant) -> Remedy {
         let held = || {
             self.all

@@ -1,9 +1,9 @@
 //! Expositions of parts that requests share.
 //!
-//! Requests that share the state's part also share an exposition, with the targets' part of the request that comes first: each of
-//! them has asked the targets in the same time. A request without a targets' part takes that one, too, or has one without them.
-//! The text of the state's part is dropped as soon as nothing else can be made of it. It counts as an unread answer until something
-//! is.
+//! Requests that share the state's part also share an exposition. It has the targets' part of the first of these requests, which
+//! is as recent as the parts of the others. A request without a targets' part takes the same exposition if it exists, else one
+//! without targets. The text of the state's part is dropped once the exposition with all parts is made. It counts as an unread
+//! answer until the first exposition is made of it.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -42,13 +42,13 @@ pub(super) struct SharedState(Mutex<MadeOfState>);
 
 #[derive(Debug)]
 struct MadeOfState {
-    /// The part; `None` once there is an exposition with all parts.
+    /// The part; `None` once the exposition with all parts is made.
     part: Option<CollectedPart>,
-    /// Counts the part until there is an exposition of it.
+    /// Counts the memory of the part until an exposition is made of it.
     waiting: Option<Reservation>,
     /// The exposition with all parts.
     whole: Option<Arc<Exposition>>,
-    /// The exposition without the targets' part, for requests that had to go without.
+    /// The exposition without the targets' part, for requests that did not get one in time.
     partial: Option<Arc<Exposition>>,
 }
 
@@ -63,8 +63,7 @@ impl SharedState {
         })))
     }
 
-    /// The exposition of this part and of others; the first request that wants it makes it. `is_whole`: no part that could be in it
-    /// is missing.
+    /// The exposition of this part and others, made by the first request that needs it. `is_whole`: the exposition has all parts.
     fn exposition(
         &self,
         is_whole: bool,
@@ -87,11 +86,11 @@ impl SharedState {
     }
 }
 
-/// The targets' part, and the exposition without the state's part that was made of it.
+/// The targets' part, and the exposition of this part alone.
 #[derive(Debug)]
 pub(super) struct SharedTargets {
     pub(super) part: Arc<TargetsPart>,
-    /// Counts the part.
+    /// Counts the memory of the part.
     _memory: Reservation,
     alone: OnceLock<Arc<Exposition>>,
 }

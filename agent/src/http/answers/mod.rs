@@ -1,5 +1,5 @@
-//! The answers of the threads of state and targets: requests that ask at the same time share one, and those that cost a pass
-//! wait for their turn.
+//! Gets answers from the state thread and the targets thread. Requests that ask at the same time share an answer, and requests
+//! that need a pass wait for their turn.
 //!
 //! ```text
 //!  request --+                       (one question of a kind at a time)
@@ -41,8 +41,7 @@ pub struct Answers {
     scrapes: Shared<Arc<SharedState>>,
     targets: Option<TargetQuestions>,
     overview: Shared<Arc<Overview>>,
-    /// At most one question for the processes of a group is under way: requests for other groups cannot share its
-    /// answer.
+    /// Allows one question for the processes of a group at a time: requests for other groups cannot share its answer.
     listing: Arc<Semaphore>,
     passes: Arc<Passes>,
     joiner: Arc<Joiner>,
@@ -52,8 +51,8 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// `targets`: `None` if no kind of target is enabled. `joiner`: makes expositions. `counters`: where waiting and unread
-    /// answers are counted. `cpu`: measures what a pass costs.
+    /// `targets`: `None` if no kind of target is enabled. `joiner`: makes expositions. `counters`: counts waiting and unread
+    /// answers. `cpu`: measures the cost of a pass.
     pub fn new(
         state: Handle,
         targets: Option<TargetsSource>,

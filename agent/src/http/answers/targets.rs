@@ -1,11 +1,11 @@
 //! The targets' part of a scrape: requests that ask at the same time share one, and frequent ones wait for their turn.
 //!
 //! It does not wait for the state thread. Questions run one at a time and at their own pace, by the CPU time that the targets
-//! thread reports. Unlike a pass, a question is joined by the requests that arrive while it is under way: it waits for other
-//! programs most of its time, and each of them is asked only once at a time.
+//! thread reports. Unlike for a pass, requests that arrive while a question is under way join it: most of its time it waits for
+//! other programs, and each of these is asked only once at a time.
 //!
-//! A question gives every target its whole time, whatever the deadline of the client that caused it. Clients that do not wait
-//! that long have questions of their own, so that they do not cut those of other clients short.
+//! A question gives every target its full time, even if the client that caused it has less. Clients with less time have questions
+//! of their own, so that they do not shorten the questions of other clients.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::http::admission::{Pace, Unsent};
 use crate::scrape::TargetsSource;
 use crate::state::handle::{Shared, Unavailable};
 
-/// Time for a question of requests that can wait for the slowest target (1 s), with some room for the thread itself.
+/// Time of a question for requests that can wait for the slowest target (1 s), plus some time for the thread itself.
 pub(super) const PATIENT: Duration = Duration::from_millis(1100);
-/// Least time for a question of the other requests: enough for every target that works.
+/// Least time of a question for the other requests: enough for every healthy target.
 pub(super) const HASTY: Duration = Duration::from_millis(250);
 
 /// Gets the targets' part for requests. Clones share it.
@@ -60,7 +60,7 @@ impl TargetQuestions {
         }
     }
 
-    /// The targets' part for a request that waits until `deadline`. `None` if the thread did not answer in time.
+    /// The targets' part for a request with this deadline. `None` if the thread did not answer in time.
     pub(super) async fn part(&self, deadline: Instant) -> Option<Arc<SharedTargets>> {
         let now = Instant::now();
         let is_rare = self.turns.pace().arrived(now);
@@ -79,7 +79,7 @@ impl TargetQuestions {
         answer.await.ok()
     }
 
-    /// Asks when it is its turn, until `deadline`, but for at least as long as `least`.
+    /// Waits for its turn, then asks until `deadline`, but for at least `least`.
     async fn ask(
         &self,
         deadline: Instant,

@@ -1,4 +1,4 @@
-//! Scrapes of two parts: which requests share what, and what a thread that hangs takes away.
+//! Scrapes of two parts: which requests share a part, and the effect of a thread that hangs.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +16,7 @@ use crate::targets::handle::{KindRun, TargetsPart, TargetsQuestion};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Both threads, as the tests play them, and what asks them.
+/// The inboxes of both threads, which the tests answer, and the [`Answers`] that sends to them.
 struct FakeThreads {
     answers: Answers,
     counters: Arc<HttpCounters>,
@@ -118,7 +118,7 @@ async fn part_of_a_thread_that_hangs_is_left_out_at_the_deadline() {
     assert_eq!(Instant::now(), begun + 3 * SECOND);
     assert_eq!(owner(&threads), ("owner", 1));
 
-    // The state's thread answers again; now that of the targets hangs.
+    // The state thread answers again, and now the targets thread hangs.
     threads.answer_state("late 1\n").await;
     let begun = Instant::now();
     let scrape = threads.ask(begun + 3 * SECOND);
@@ -128,7 +128,7 @@ async fn part_of_a_thread_that_hangs_is_left_out_at_the_deadline() {
     assert_eq!(owner(&threads), ("owner", 1));
     assert_eq!(threads.runs.count("kind", RunOutcome::Success), 1);
 
-    // Neither holds up the next scrape.
+    // Neither delays the next scrape.
     drop(threads.targets.recv().await);
     let scrape = threads.ask(late());
     threads.answer_targets("t 2\n").await;
@@ -180,7 +180,7 @@ async fn requests_with_the_same_parts_share_one_exposition_and_no_part_outlives_
     settle().await;
     let waiting = threads.counters.read().unsent.bytes;
     assert_eq!(waiting, text.len() as u64, "the part that waits counts");
-    // The question is of the first request, and the others have joined it.
+    // The first request has asked the question, and the others have joined it.
     let question = threads.targets.recv().await.unwrap();
     assert_eq!(hasty.await.unwrap(), text);
     assert_eq!(MADE.load(Relaxed), 1);
@@ -275,7 +275,7 @@ async fn hasty_client_does_not_cut_the_question_of_others_short() {
     question.reply.send(targets).unwrap();
     assert_eq!(patient.await.unwrap(), "s 1\nt 1\n");
 
-    // A client that can wait gets a question in which every target has its whole time.
+    // A client that can wait gets a question in which every target has its full time.
     let begun = Instant::now();
     let _scrape = threads.ask(begun + targets::PATIENT);
     let question = threads.targets.recv().await.unwrap();
@@ -315,7 +315,7 @@ async fn targets_use_at_most_a_fifth_of_a_core_for_clients_that_ask_without_paus
                 tokio::time::sleep(COST).await;
                 let _ = question.reply.send(targets_part("", COST));
             }
-            // The state costs nothing here.
+            // Here the state uses no CPU time.
             reply = next_reply(&mut threads.state) => drop(reply.send(part(""))),
         }
     }

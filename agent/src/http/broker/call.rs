@@ -1,4 +1,4 @@
-//! What a request to the service broker asks for: its path and its body.
+//! Parses a request to the service broker: its path and its body.
 
 use std::error::Error;
 
@@ -12,10 +12,10 @@ use tokio::time::{Duration, timeout};
 use super::BrokerError;
 use crate::targets::fan_in::broker::{StoredBinding, is_id, is_metric_path};
 
-/// Most bytes of a body. Platforms send what they know of the application beside the parameters.
+/// Most bytes of a body. Platforms send facts about the application beside the parameters.
 const MOST_BODY: usize = 64 << 10;
 
-/// What a path stands for. Instances need no id: every one exists.
+/// The object that a path names. Service instances are not identified: the broker treats every one as existing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BrokerCall {
     Catalog,
@@ -54,7 +54,7 @@ impl BrokerCall {
         }
     }
 
-    /// The methods that it allows, as the header `Allow` lists them.
+    /// The allowed methods, in the form of the header `Allow`.
     pub(super) const fn methods(&self) -> &'static str {
         match self {
             Self::Catalog | Self::Operation => "GET",
@@ -64,7 +64,7 @@ impl BrokerCall {
     }
 }
 
-/// The whole body, if it arrives within twice `time`, after which the connection ends unless a `100 Continue` has put that off.
+/// Reads the whole body within twice `time`. Without `100 Continue`, the connection ends after `time` already.
 pub(super) async fn body_of<B>(body: &mut B, time: Duration) -> Result<Bytes, BrokerError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -83,7 +83,7 @@ where
     }
 }
 
-/// The ids in the body of each call that has one.
+/// The ids in a body; each call with a body has them.
 #[derive(Deserialize)]
 struct ServiceIds {
     service_id: Option<String>,
@@ -92,7 +92,7 @@ struct ServiceIds {
 
 #[derive(Deserialize)]
 struct BindBody {
-    /// Where platforms state it since 2.10 of the API; before that, beside this.
+    /// Platforms state the application here since version 2.10 of the API, and in `app_guid` before that.
     bind_resource: Option<BindResource>,
     app_guid: Option<String>,
     parameters: Option<BindParameters>,
@@ -108,7 +108,7 @@ struct BindParameters {
     endpoint: Option<String>,
 }
 
-/// Refuses a body that names another service or plan than (`service`, `plan`). `needs_plan`: it must name the plan.
+/// Refuses a body that names another service or plan than (`service`, `plan`). `needs_plan`: the body must name the plan.
 pub(super) fn check_ids(
     body: &[u8],
     (service, plan): (&str, &str),

@@ -1,7 +1,7 @@
 //! The credentials of the service broker: one user with one password.
 //!
-//! They are compared by a keyed digest, so a client learns nothing about them from the time of a comparison. A wrong password costs one digest,
-//! not a bcrypt hash as for users of the web configuration: the password is a secret of a machine, and its file holds it as it is.
+//! The agent compares a keyed digest, so the time of a comparison reveals nothing about them. A wrong password costs one digest,
+//! not a bcrypt hash as for users of the web configuration: the password is a machine's secret, stored in plain text in its file.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use ring::rand::SystemRandom;
 
 /// The digest of the user and the password.
 pub(super) struct BrokerCredentials {
-    /// Random, so that the digest is worthless elsewhere.
+    /// Random, so that the digest is useless elsewhere.
     key: Key,
     digest: Tag,
 }

@@ -9,8 +9,8 @@
 //! | `.../last_operation` of both | GET | `succeeded`: no operation goes on after its answer |
 //!
 //! In: a request, the section of the configuration and the storage ([`BrokerHandle`]). Out: responses with a JSON object. Each
-//! request must have the broker's own credentials, whatever the web configuration says about passwords; its TLS and its client
-//! certificates apply. Bodies have a bound, and arrive within the time of a request's header.
+//! request must have the broker's own credentials, even if the web configuration has users; the TLS and the client certificates
+//! of the web configuration apply. Bodies have a bound, and must arrive within the time of a request's header.
 
 mod call;
 mod credentials;
@@ -35,7 +35,7 @@ use crate::targets::fan_in::broker::{
 
 const PREFIX: &str = "/broker/v2/";
 const VERSION: &str = "x-broker-api-version";
-/// The platform's name of the request, which the answer repeats.
+/// The header with the platform's id of the request; the answer repeats it.
 const IDENTITY: &str = "x-broker-api-request-identity";
 
 /// The broker of a configuration.
@@ -45,17 +45,17 @@ pub struct ServiceBroker {
     service_id: String,
     plan_id: String,
     storage: BrokerHandle,
-    /// The paths that applications may have, by id.
+    /// The rules for paths, looked up by the id of the application.
     allowed_paths: Vec<PathRule>,
 }
 
-/// Why a call has no result: a status, a word for programs and a text for people.
+/// Why a call has no result: a status, an error code for programs and a text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct BrokerError {
     status: StatusCode,
     error: &'static str,
     description: String,
-    /// What the status wants beside the body.
+    /// A header that the status requires.
     header: Option<(HeaderName, &'static str)>,
 }
 
@@ -97,8 +97,8 @@ pub(super) fn has_path(path: &str) -> bool {
 }
 
 impl ServiceBroker {
-    /// Reads the password, and starts the thread that stores paths, which gives up its rights by `confine`. A path is refused if the
-    /// `allowed_paths` of its application, by id, are others.
+    /// Reads the password, and starts the thread that stores paths, which drops its rights by calling `confine`. `allowed_paths`:
+    /// the broker refuses a path that the rule for the application's id does not list.
     ///
     /// # Errors
     /// There is no password, or the thread cannot be started.
@@ -237,8 +237,8 @@ impl ServiceBroker {
         }
     }
 
-    /// Refuses a path that the first rule for the id of the application does not allow. Rules by names and routes hold when instances
-    /// are asked: here only the id is known.
+    /// Refuses a path that the first rule for the id of the application does not allow. Rules by names and routes are applied
+    /// when instances are asked: the broker knows only the id.
     fn check_path(&self, binding: &StoredBinding) -> Result<(), BrokerError> {
         let mut rules = self.allowed_paths.iter();
         let id = &binding.application;

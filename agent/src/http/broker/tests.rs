@@ -1,4 +1,4 @@
-//! The API beside a file of its own, without a server.
+//! Tests of the API with a file, without a server.
 
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Builder;
@@ -234,7 +234,7 @@ fn request_needs_the_credentials_and_a_version() {
 }
 
 #[test]
-fn answer_repeats_the_identity_of_the_request_and_405_says_what_is_allowed() {
+fn answer_repeats_the_request_identity_and_405_lists_the_allowed_methods() {
     let site = Site::new(None);
     let headers = [
         ("authorization", BASIC),
@@ -268,7 +268,7 @@ fn file_that_is_no_table_is_never_written_and_each_binding_gets_503() {
 #[test]
 fn path_that_cannot_be_written_gets_500_and_is_not_stored() {
     let site = Site::new(None);
-    // A directory of this name cannot be opened for writing, not by root either.
+    // A directory of this name cannot be opened for writing, not even by root.
     std::fs::create_dir(site.folder.path().join("broker.json.new")).unwrap();
     let (status, body) = site.ask("PUT", BINDING, &bind("/x"));
     assert_eq!(
@@ -283,7 +283,7 @@ fn path_that_cannot_be_written_gets_500_and_is_not_stored() {
 }
 
 #[test]
-fn path_that_the_application_may_not_have_is_refused() {
+fn path_outside_the_allowed_paths_is_refused() {
     let site = Site::new(None);
     let bind = |path: &str| {
         let body = json!({

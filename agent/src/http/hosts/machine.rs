@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// Bytes read of a file of names; a larger file holds something else.
+/// Most bytes read of a file with names; a larger file is no such file.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// The names that the kernel has, as `uname` returns them.
+/// The host name that the kernel has, as `uname` returns it.
 const NODE: &str = "/proc/sys/kernel/hostname";
 const DOMAIN: &str = "/proc/sys/kernel/domainname";
 

@@ -47,7 +47,7 @@ fn text(merged: &MergedBody) -> &str {
 }
 
 #[test]
-fn label_that_a_body_cannot_have_is_removed_or_renamed() {
+fn reserved_label_of_a_body_is_removed_or_renamed() {
     let labels = [("app".to_owned(), "x".to_owned())];
     let body = "a{index=\"0\",le=\"1\"} 1\na{index=\"1\",le=\"1\"} 2\n";
     let answers = [ScrapedBody {
@@ -68,7 +68,7 @@ fn label_that_a_body_cannot_have_is_removed_or_renamed() {
 }
 
 #[test]
-fn families_stand_once_and_sorted() {
+fn families_are_written_once_and_sorted() {
     let first =
         "# HELP b Of b.\n# TYPE b counter\nb{x=\"1\"} 1\nb{x=\"0\"} 2\n# TYPE a gauge\na 3\n";
     let second = "# TYPE c untyped\nc 4\n# HELP b Other words.\n# TYPE b counter\nb 5\n";
@@ -304,7 +304,7 @@ fn labels_of_the_same_name_are_overwritten_or_renamed() {
 }
 
 #[test]
-fn series_that_are_there_already_are_dropped_and_counted() {
+fn duplicate_series_are_dropped_and_counted() {
     let body = "a{x=\"1\",y=\"2\",i=\"5\"} 1\na{y=\"2\",x=\"1\",z=\"\"} 2\na{y=\"1\",x=\"2\"} 3\n";
     let merged = numbered(&[body], &RULES);
     assert_eq!(

@@ -1,7 +1,7 @@
-//! HTTP/1.1 over one stream: requests one after another, and a bound on all bytes that are read for an answer.
+//! HTTP/1.1 over one stream: one request after another, with a bound on all bytes read for an answer.
 //!
-//! In: a connected stream, and requests without a body. Out: the heads of the answers, whose bodies the caller reads while
-//! [`Exchange::ask`] runs the connection. Left to others: what an answer means, and the bound of its body.
+//! In: a connected stream, and requests without a body. Out: the heads of the answers; the caller reads the bodies while
+//! [`Exchange::ask`] runs the connection. Left to others: the meaning of an answer, and the bound of its body.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
@@ -19,13 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::targets::failure::Failure;
 
-/// Most bytes that are read up to the end of a head: interim answers (1xx) and the head itself.
+/// Most bytes read up to the end of a head: interim answers (1xx) and the head itself.
 pub(super) const MOST_HEAD: usize = 16 << 10;
 
-/// A stream on which requests are answered.
+/// A stream for requests and their answers.
 pub(super) struct Exchange<S: AsyncRead + AsyncWrite + Unpin> {
     requests: SendRequest<Empty<Bytes>>,
-    /// Reads and writes while an answer is awaited; `None` after its end.
+    /// Reads and writes while an answer is awaited; `None` after the end of the connection.
     driver: Option<Driver<S>>,
     /// Bytes that may still be read.
     left: Arc<AtomicUsize>,
@@ -35,7 +35,7 @@ type Driver<S> = http1::Connection<TokioIo<Metered<S>>, Empty<Bytes>>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     /// # Errors
-    /// As [`of_http`]; the first bytes are exchanged with the first request.
+    /// As [`of_http`]. Sends nothing before the first request.
     pub(super) async fn over(stream: S) -> Result<Self, Failure> {
         let left = Arc::new(AtomicUsize::new(0));
         let metered = Metered {
@@ -53,11 +53,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         })
     }
 
-    /// Sends a request and has `judge` read the answer, for which at most `most_framed` bytes are read after the head. The stream
-    /// stays open for the next request if this one succeeds.
+    /// Sends a request and passes the answer to `judge`, which reads it. Reads at most `most_framed` bytes after the head. If the
+    /// request succeeds, the stream stays open for the next one.
     ///
     /// # Errors
-    /// That of `judge`, or as [`of_http`].
+    /// The error of `judge`, or as [`of_http`].
     pub(super) async fn ask<T>(
         &mut self,
         request: Request<Empty<Bytes>>,
@@ -75,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         });
         let driver = &mut self.driver;
         poll_fn(|context| {
-            // Its result says nothing that the answer does not say.
+            // Its result adds nothing to the answer.
             if let Some(running) = driver
                 && Pin::new(running).poll(context).is_ready()
             {
@@ -121,7 +121,7 @@ pub(in crate::targets) fn of_io(error: &io::Error) -> Failure {
 
 /// A stream of which a bounded number of bytes is read.
 ///
-/// hyper bounds a head and a body, but neither the number of interim answers nor what surrounds the chunks of a body.
+/// hyper bounds a head and a body, but neither the number of interim answers nor the bytes between the chunks of a body.
 struct Metered<S> {
     stream: S,
     /// Bytes that may still be read; the last read may take one buffer more.

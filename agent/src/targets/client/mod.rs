@@ -6,13 +6,12 @@
 //!  address of a NATS server -----------nats/-----> its messages, one at a time
 //! ```
 //!
-//! In: the socket or address of a target, and what to ask. Out: the answer, or one of the fixed reasons. A target is hostile until
-//! it has shown the opposite: heads, bodies and all bytes read for an answer are bounded, and memory grows only as bytes arrive.
-//! Nothing but [`connect`] can block the thread. A connection has no task of its own: dropping it, or the future of a
-//! question, closes the socket.
+//! In: the socket or address of a target, and a request. Out: the answer, or a [`Failure`](super::failure::Failure). Every target
+//! is treated as hostile: heads, bodies and all bytes read for an answer are bounded, and memory grows only as bytes arrive. Only
+//! [`connect`] can block the thread. A connection has no task of its own: dropping it, or the future of a question, closes the
+//! socket.
 //!
-//! Left to others: the deadline (the caller drops the future), whether the socket or the address is the right one, and the meaning
-//! of the body.
+//! Left to others: the deadline (the caller drops the future), the choice of the socket or address, and the meaning of the body.
 
 mod exchange;
 mod names;

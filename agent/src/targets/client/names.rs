@@ -1,4 +1,4 @@
-//! Names of hosts: their addresses, as the system's resolver (`getaddrinfo`) knows them.
+//! Resolves host names to addresses with the system's resolver (`getaddrinfo`).
 //!
 //! ```text
 //! question --known, and fresh--> addresses
@@ -6,12 +6,12 @@
 //! ```
 //!
 //! In: a name or an address with its port, and a deadline. Out: the addresses in the order of the resolver, or
-//! [`Failure::Unresolved`]. The resolver blocks, and no call takes it back: a question that waits for it ends at its deadline, and the
-//! answer serves those that come later. Questions for one name share a look-up. The threads of look-ups are confined on their own,
-//! because they alone need UDP; they have no capability.
+//! [`Failure::Unresolved`]. The resolver blocks and cannot be cancelled: a question ends at its deadline, and a late answer
+//! serves later questions. Questions for one name share a look-up. The threads of look-ups have a seccomp filter of their own,
+//! because only they need UDP; they have no capability.
 //!
 //! Bounds: [`AT_ONCE`] look-ups, further ones wait; [`MOST_NAMES`] names, further ones fail with [`Failure::Limit`];
-//! [`MOST_ADDRESSES`] addresses of a name, further ones are not tried. Which names may be asked is left to others: those of a table.
+//! [`MOST_ADDRESSES`] addresses of a name, further ones are not tried. Left to others: which names to resolve.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -30,9 +30,9 @@ use crate::targets::failure::Failure;
 const THREAD: &str = "headcount-names";
 /// Look-ups at the same time. Each is a thread.
 const AT_ONCE: usize = 16;
-/// How long addresses are used. `getaddrinfo` does not say how long they may be.
+/// How long addresses are used; `getaddrinfo` does not return their time to live.
 const FRESH: Duration = Duration::from_secs(30);
-/// The same, if the name has none.
+/// The same if the name has no address.
 const FAILED_FRESH: Duration = Duration::from_secs(5);
 /// As many as the sources may have instances.
 const MOST_NAMES: usize = 20_000;
@@ -57,11 +57,11 @@ struct LookUp {
 /// `None` as long as the name is looked up.
 type KnownName = watch::Receiver<Option<NameAnswer>>;
 
-/// What a look-up has found.
+/// The result of a look-up.
 #[derive(Debug, Clone)]
 struct NameAnswer {
     at: Instant,
-    /// With the port 0; empty if the name has none, or the resolver has failed.
+    /// The addresses, with port 0; empty if the name has none, or the resolver has failed.
     addresses: Arc<[SocketAddr]>,
 }
 
@@ -74,7 +74,7 @@ impl HostNames {
         })
     }
 
-    /// The same, with another resolver.
+    /// Like [`Self::start`], with another resolver.
     fn by(
         confine: impl FnOnce() + Send + 'static,
         resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
@@ -107,11 +107,11 @@ impl HostNames {
         }
     }
 
-    /// The addresses of a host, with the port: one at least. To be called in a `LocalSet`.
+    /// The addresses of a host, with its port; never empty. To be called in a `LocalSet`.
     ///
     /// # Errors
-    /// [`Failure::Unresolved`]: the name has none, the resolver fails, or does not answer until `end`. [`Failure::Limit`]: too many
-    /// names.
+    /// [`Failure::Unresolved`]: the name has no address, or the resolver fails or does not answer by `end`. [`Failure::Limit`]:
+    /// too many names.
     pub(in crate::targets) async fn addresses(
         &self,
         host: &HostPort,
@@ -138,7 +138,7 @@ impl HostNames {
         }
     }
 
-    /// What is known of a name, or will be.
+    /// The answer for a name, or the one that its look-up will give; starts a look-up if needed.
     fn answer(&self, name: &Arc<str>) -> Result<KnownName, Failure> {
         let mut known = self.known.borrow_mut();
         if let Some(answer) = known.get(name).filter(|one| is_usable(one)) {
@@ -184,7 +184,7 @@ impl LookUp {
                 addresses.push(address);
             }
         }
-        // No one may wait any more.
+        // It does not matter if no question waits any more.
         let _ = self.answer.send(Some(NameAnswer {
             at: Instant::now(),
             addresses: addresses.into(),
@@ -192,10 +192,10 @@ impl LookUp {
     }
 }
 
-/// Whether it is fresh, or still looked up.
+/// Whether the answer is fresh, or its look-up is still running.
 fn is_usable(known: &KnownName) -> bool {
     match &*known.borrow() {
-        // Without a sender there will be no answer.
+        // If the sender is gone, the look-up will never answer.
         None => known.has_changed().is_ok(),
         Some(answer) if answer.addresses.is_empty() => answer.at.elapsed() < FAILED_FRESH,
         Some(answer) => answer.at.elapsed() < FRESH,

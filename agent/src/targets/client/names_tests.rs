@@ -16,7 +16,7 @@ fn run<T>(questions: impl Future<Output = T>) -> T {
     LocalSet::new().block_on(&runtime, questions)
 }
 
-/// The answer to a question that has time.
+/// The answer to a question with enough time.
 async fn ask(names: &HostNames, host: &str) -> Result<Vec<String>, Failure> {
     let host = HostPort::parse(host).unwrap();
     let found = names.addresses(&host, Instant::now() + PATIENCE).await?;
@@ -45,7 +45,7 @@ fn counted(answer: &'static [&'static str]) -> (HostNames, Arc<AtomicUsize>) {
     (names, count)
 }
 
-/// Makes the answer for a name this old.
+/// Sets the age of the answer for a name.
 fn age(names: &HostNames, name: &str, age: Duration) {
     let mut known = names.known.borrow_mut();
     let answer = known[name].borrow().clone().unwrap();
@@ -55,7 +55,7 @@ fn age(names: &HostNames, name: &str, age: Duration) {
 }
 
 #[test]
-fn addresses_stand_in_the_order_of_the_resolver_and_those_of_no_host_are_left_out() {
+fn addresses_keep_the_order_of_the_resolver_without_those_of_no_single_host() {
     let (names, count) = counted(&[
         "[fd00::1]:0",
         "10.0.0.2:0",
@@ -96,7 +96,7 @@ fn answer_is_shared_and_kept_for_some_time_also_if_it_is_a_failure() {
     }
 }
 
-/// Look-ups that wait until they may go on.
+/// Holds look-ups until it opens.
 #[derive(Default)]
 struct Gate {
     begun: Mutex<usize>,
@@ -116,7 +116,7 @@ impl Gate {
         *self.begun.lock().unwrap()
     }
 
-    /// Waits until so many have begun; the tasks of the thread go on meanwhile.
+    /// Waits until `count` look-ups have begun, while the other tasks of the thread run.
     async fn wait_for(&self, count: usize) {
         while self.begun() < count {
             tokio::task::yield_now().await;
@@ -125,7 +125,7 @@ impl Gate {
 }
 
 #[test]
-fn resolver_that_hangs_holds_up_its_names_only_until_their_deadline() {
+fn hanging_resolver_delays_its_names_only_until_their_deadline() {
     let gate = Arc::<Gate>::default();
     let theirs = Arc::clone(&gate);
     let names = HostNames::by(
@@ -161,7 +161,7 @@ fn resolver_that_hangs_holds_up_its_names_only_until_their_deadline() {
 }
 
 #[test]
-fn name_whose_thread_has_gone_is_unresolved_and_tried_again() {
+fn name_whose_thread_has_ended_is_unresolved_and_looked_up_again() {
     let names = HostNames::by(|| (), |_| std::panic::resume_unwind(Box::new(())));
     for _ in 0..2 {
         assert_eq!(run(ask(&names, "db:80")), Err(Failure::Unresolved));
@@ -188,7 +188,7 @@ fn names_are_bounded_and_old_ones_make_room() {
 }
 
 #[test]
-fn system_knows_this_machine() {
+fn system_resolver_finds_localhost() {
     let names = HostNames::start(|| ());
     let found = run(ask(&names, "localhost:80")).unwrap();
     assert!(

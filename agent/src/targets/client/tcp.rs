@@ -1,10 +1,9 @@
 //! Instances of applications over TCP: one question, on a connection of its own.
 //!
-//! In: a host with its addresses, a path and headers. Out: the body, decompressed, or a reason, with the status if there is one. The host
-//! comes from a table of the agent, never from a request or an answer: a redirect is followed only where it leads to the same host and
-//! port, and then to the address that has redirected.
-//! Bodies are bounded one by one, and together by a [`BodyRoom`]. They are decompressed bit by bit, and between two bits other questions
-//! get their turn.
+//! In: a host with its addresses, a path and headers. Out: the decompressed body, or the failure, with the status if there is
+//! one. The host comes from a table of the agent, never from a request or an answer: a redirect is followed only to the same host
+//! and port, at the address that has sent it. Each body has a bound, and a [`BodyRoom`] bounds all bodies together. Bodies are
+//! decompressed in small pieces, between which other tasks of the thread run.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
@@ -29,13 +28,13 @@ use super::tls::InstanceTls;
 use crate::config::HostPort;
 use crate::targets::failure::Failure;
 
-/// Bytes that are read for a body beyond its bound: the lengths of its chunks.
+/// Bytes that may be read for a body beyond its bound: the lengths of its chunks.
 const MOST_FRAMING: usize = 1 << 20;
 /// Most pieces in which a body may arrive: a target that sends single bytes costs 1,000 times as much CPU time for each byte.
 const MOST_PIECES: usize = 64 << 10;
 /// Compressed bytes that are decompressed at a time, to at most 1,032 times as many.
 const PACKED_PIECE: usize = 256;
-/// Bytes of a body after which the other tasks of the thread get their turn.
+/// Bytes of a body after which the task yields to the other tasks of the thread.
 const TURN: usize = 64 << 10;
 /// Redirects that are followed.
 const MOST_REDIRECTS: usize = 3;
@@ -44,16 +43,16 @@ const MOST_REDIRECTS: usize = 3;
 #[derive(Debug, Clone)]
 pub(in crate::targets) struct InstanceRequest {
     pub(in crate::targets) place: HostPort,
-    /// Those of `place`, in the order in which they are tried.
+    /// The addresses of `place`, in the order in which they are tried.
     pub(in crate::targets) addresses: Vec<SocketAddr>,
-    /// What it must show; `None`: plain HTTP.
+    /// The certificate that it must show; `None`: plain HTTP.
     pub(in crate::targets) tls: Option<InstanceTls>,
-    /// The header `Host`; `None`: that of `place`.
+    /// The value of the header `Host`; `None`: `place`.
     pub(in crate::targets) host: Option<HeaderValue>,
     pub(in crate::targets) path: PathAndQuery,
     pub(in crate::targets) accept: HeaderValue,
     pub(in crate::targets) authorization: Option<HeaderValue>,
-    /// The time until then is sent as the time of the scrape. The caller drops the future at that time.
+    /// The request states the time until then as the timeout of the scrape. The caller drops the future at that time.
     pub(in crate::targets) deadline: Instant,
     /// Most bytes of the body, after decompression.
     pub(in crate::targets) most_bytes: usize,
@@ -72,7 +71,7 @@ impl InstanceRequest {
 #[derive(Debug)]
 pub(in crate::targets) struct InstanceReply {
     pub(in crate::targets) body: Bytes,
-    /// Whether the body says that it is OpenMetrics.
+    /// Whether the content type of the body is OpenMetrics.
     pub(in crate::targets) is_open_metrics: bool,
 }
 
@@ -80,7 +79,7 @@ pub(in crate::targets) struct InstanceReply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::targets) struct NoReply {
     pub(in crate::targets) reason: Failure,
-    /// The status, if it is the reason.
+    /// The status, if it is the reason of the failure.
     pub(in crate::targets) status: Option<StatusCode>,
 }
 
@@ -93,13 +92,13 @@ impl From<Failure> for NoReply {
     }
 }
 
-/// Asks an instance at the first of its addresses to which the agent can connect. `confirm` gets the agent's end of each connection
-/// before anything is sent, and says whether it has reached the instance.
+/// Asks an instance at the first of its addresses to which the agent can connect. Before it sends anything, it passes the agent's
+/// end of each connection to `confirm`, which checks that the connection has reached the instance.
 ///
 /// # Errors
-/// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::Redirected`]: to another host, or
-/// more than [`MOST_REDIRECTS`] times. [`Failure::TooLarge`]: a head or a body is beyond its bound. [`Failure::Limit`]: no `room`, or
-/// no descriptor. That of `confirm`. [`Failure::Refused`], [`Failure::Malformed`]: as for other targets.
+/// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::Redirected`]: to another
+/// host, or more than [`MOST_REDIRECTS`] times. [`Failure::TooLarge`]: a head or a body is beyond its bound. [`Failure::Limit`]:
+/// no `room`, or no descriptor. [`Failure::Refused`], [`Failure::Malformed`]: as for other targets. Or the failure of `confirm`.
 pub(in crate::targets) async fn get(
     mut request: InstanceRequest,
     room: &BodyRoom,
@@ -128,10 +127,10 @@ pub(in crate::targets) async fn get(
     Err(Failure::Redirected.into())
 }
 
-/// Connects to the first address that accepts. Each one has an equal share of the time that is left.
+/// Connects to the first address that accepts. Each address has an equal share of the time that is left.
 ///
 /// # Errors
-/// That of the last address.
+/// The failure of the last address.
 async fn connect(request: &InstanceRequest) -> Result<(TcpStream, SocketAddr), Failure> {
     let mut failure = Failure::Unresolved;
     for (address, left) in request
@@ -150,10 +149,10 @@ async fn connect(request: &InstanceRequest) -> Result<(TcpStream, SocketAddr), F
     Err(failure)
 }
 
-/// The result of one question.
+/// The result of one request.
 enum Said {
     Body(InstanceReply),
-    /// To this path of the same address.
+    /// A redirect to this path at the same address.
     Redirect(PathAndQuery),
     Status(StatusCode),
 }
@@ -282,7 +281,7 @@ async fn read(answer: Response<Incoming>, mut kept: RoomyBody) -> Result<Instanc
     })
 }
 
-/// Writes a body, in pieces of at most `piece` bytes, `to` where it is kept, `length` bytes so far.
+/// Writes a body to `to` in pieces of at most `piece` bytes. `length` returns the bytes kept so far.
 async fn copy<W: Write>(
     mut body: Incoming,
     to: &mut W,
@@ -316,11 +315,10 @@ fn of_body(error: &io::Error) -> Failure {
     }
 }
 
-/// Memory for bodies, of which each application has a share. Clones have the same share.
+/// Memory for bodies, with a share for each application. Clones use the same share.
 ///
-/// A body that grows fails with [`Failure::Limit`] when it and all bodies of its application would have more bytes than are left for
-/// all. So an application never uses up the memory, and what is left for others is the more, the fewer take it. Nor does a body use up
-/// what its application may take.
+/// A body that grows fails with [`Failure::Limit`] when its own bytes plus those of all bodies of its application would exceed
+/// the bytes left for all. So no application uses up all memory, and no body uses up the share of its application.
 #[derive(Debug, Clone)]
 pub(in crate::targets) struct BodyRoom {
     /// Bytes that are left for all.
@@ -330,7 +328,7 @@ pub(in crate::targets) struct BodyRoom {
 }
 
 impl BodyRoom {
-    /// Room for `most` bytes.
+    /// Memory of `most` bytes.
     pub(in crate::targets) fn of(most: usize) -> Self {
         Self {
             left: Arc::new(AtomicUsize::new(most)),
@@ -346,12 +344,12 @@ impl BodyRoom {
         }
     }
 
-    /// Whether there are clones of it, or bodies.
+    /// Whether clones of it or bodies exist.
     pub(in crate::targets) fn is_in_use(&self) -> bool {
         Arc::strong_count(&self.used) > 1
     }
 
-    /// Takes more bytes for a body that has `own` of them.
+    /// Takes `bytes` more for a body that has `own` bytes. Returns false if there is no room.
     fn take(&self, bytes: usize, own: usize) -> bool {
         let taken = self.used.load(Relaxed) + own + 2 * bytes;
         let fits = |left: usize| left.checked_sub(bytes).filter(|left| taken <= *left);
@@ -368,7 +366,7 @@ impl BodyRoom {
     }
 }
 
-/// A body as it arrives. Its room is free again when the last value made of it is dropped.
+/// A body that is arriving. Its memory is free again when the last value made of it is dropped.
 #[derive(Debug)]
 struct RoomyBody {
     bytes: Vec<u8>,

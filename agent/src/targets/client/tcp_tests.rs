@@ -20,7 +20,7 @@ fn serve(listener: TcpListener, answers: Vec<Vec<u8>>) -> JoinHandle<Vec<String>
         let heads = answers.iter().map(|answer| {
             let mut peer = listener.accept().unwrap().0;
             let head = head_of(&mut peer);
-            // The client may close before it has heard all.
+            // The client may close the connection before it has read all.
             let _ = peer.write_all(answer);
             head
         });
@@ -146,7 +146,7 @@ fn body_is_decompressed_and_its_format_known() {
 }
 
 #[test]
-fn answer_that_is_no_body_has_a_reason_and_a_status() {
+fn failed_answer_has_a_reason_and_a_status() {
     let status = |status: &str| failure(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
     assert_eq!(status("401 No"), (Failure::Denied, Some(401)));
     assert_eq!(status("404 No"), (Failure::Status, Some(404)));
@@ -234,7 +234,7 @@ fn body_beyond_its_bound_fails_whether_compressed_or_not() {
 }
 
 #[test]
-fn endless_answer_fails_wherever_it_does_not_end() {
+fn endless_head_body_or_chunk_fails() {
     let cases = [
         ("", "x-header: endless\r\n"),
         ("", "HTTP/1.1 100 Continue\r\n\r\n"),
@@ -273,7 +273,7 @@ fn endless_answer_fails_wherever_it_does_not_end() {
     }
 }
 
-/// What the client keeps of a server that answers with `body`.
+/// The body that the client keeps of a server that answers with `body`.
 fn kept(room: &BodyRoom, body: Vec<u8>) -> Result<Bytes, Failure> {
     let (listener, address) = listener();
     let server = serve(listener, vec![ok("", &body)]);
@@ -296,13 +296,13 @@ fn bodies_share_a_room_until_they_are_dropped() {
 }
 
 #[test]
-fn application_leaves_room_for_others_however_much_it_sends() {
+fn application_leaves_room_for_others_whatever_it_sends() {
     let room = BodyRoom::of(1 << 20);
     let mut held = Vec::new();
     for _ in 0..2 {
         let share = room.share();
         assert!(!share.is_in_use());
-        // As many bodies as it may have, larger ones first.
+        // As many bodies as the application may have, larger ones first.
         for size in (10..18).rev() {
             while let Ok(body) = kept(&share, vec![b'a'; 1 << size]) {
                 held.push(body);
@@ -316,7 +316,7 @@ fn application_leaves_room_for_others_however_much_it_sends() {
 }
 
 #[test]
-fn other_questions_get_their_turn_while_a_body_is_decompressed() {
+fn other_tasks_run_while_a_body_is_decompressed() {
     let bomb = ok("Content-Encoding: gzip\r\n", &packed(&vec![b'a'; 8 << 20]));
     assert!(bomb.len() < 10_000, "it arrives in a few pieces");
     let (listener, address) = listener();
@@ -343,13 +343,13 @@ fn other_questions_get_their_turn_while_a_body_is_decompressed() {
     assert!(turns.get() >= 20, "{}", turns.get());
 }
 
-/// Any connection will do.
+/// Confirms every connection.
 async fn any(_: SocketAddr) -> Result<(), Failure> {
     Ok(())
 }
 
 #[test]
-fn connection_that_is_not_confirmed_carries_nothing() {
+fn unconfirmed_connection_carries_no_byte() {
     let (listener, address) = listener();
     let asked = request(address);
     let refuse = async |_| Err(Failure::NotTheTarget);

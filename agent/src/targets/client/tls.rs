@@ -1,7 +1,7 @@
 //! TLS to instances: the authorities that are trusted, and the handshake.
 //!
-//! In: certificates in PEM, a connected stream, and the name that the certificate must have. Out: the secured stream. There is no way
-//! to trust everything.
+//! In: certificates in PEM, a connected stream, and the name that the certificate must have. Out: the secured stream.
+//! Verification cannot be turned off.
 
 use std::fmt::Display;
 use std::io;
@@ -20,7 +20,7 @@ use super::exchange::of_io;
 use crate::config::HostPort;
 use crate::targets::failure::Failure;
 
-/// Where systems keep the authorities that they trust.
+/// The files in which systems keep the authorities that they trust.
 const SYSTEM: [&str; 2] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -38,18 +38,18 @@ pub(in crate::targets) struct InstanceTls {
 }
 
 impl Authorities {
-    /// Reads those of `file`, else those that the system trusts; none if there is no such file.
+    /// Reads the authorities in `file`, by default those that the system trusts; none if the system has no such file.
     ///
     /// # Errors
-    /// The file cannot be read, or has no certificate.
+    /// The file cannot be read, or has no valid certificate.
     pub(in crate::targets) fn read(file: Option<&Path>) -> Result<Self, String> {
         Self::with_identity(file, None)
     }
 
-    /// Reads them as [`Self::read`], and the certificate that the agent shows, with its key.
+    /// Reads the authorities as [`Self::read`] does, and the certificate that the agent shows, with its key.
     ///
     /// # Errors
-    /// A file cannot be read, or has not what it should have.
+    /// A file cannot be read, or has no valid certificate or key.
     pub(in crate::targets) fn with_identity(
         file: Option<&Path>,
         identity: Option<(&Path, &Path)>,
@@ -83,10 +83,10 @@ impl Authorities {
         Ok(Self(Arc::new(config)))
     }
 
-    /// What an instance must show: a certificate for `name`, else for the host of `place`.
+    /// The certificate that an instance must show: one for `name`, by default for the host of `place`.
     ///
     /// # Errors
-    /// [`Failure::Insecure`]: it is no name that a certificate can have.
+    /// [`Failure::Insecure`]: a certificate cannot have that name.
     pub(in crate::targets) fn expect(
         &self,
         name: Option<&str>,
@@ -116,7 +116,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 impl InstanceTls {
     /// # Errors
-    /// [`Failure::Insecure`]: the certificate or the handshake is not acceptable. Others: as for the stream.
+    /// [`Failure::Insecure`]: the certificate is not valid, or the handshake fails. Others: as for the stream.
     pub(super) async fn secure(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let connector = TlsConnector::from(Arc::clone(&self.authorities.0));
         let secured = connector.connect(self.name.clone(), stream).await;

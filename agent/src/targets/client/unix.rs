@@ -1,7 +1,7 @@
-//! Unix stream sockets of targets, and several questions on one connection.
+//! Unix stream sockets of targets, with several questions on one connection.
 //!
 //! In: the socket of a target, a path, and the header `Authorization` if the target wants one. Out: the body of the answer. The
-//! socket is a descriptor that the finder has checked; the peer is known after the connection is made.
+//! socket is a descriptor that the finder has checked; the connection shows its peer.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -22,13 +22,13 @@ use tokio::net::unix::UCred;
 use super::exchange::{Exchange, of_http, of_io};
 use crate::targets::failure::Failure;
 
-/// Most bytes of a body. No answer is compressed, so this counts what the parser gets.
+/// Most bytes of a body. Answers are not compressed, so this is the size that the parser gets.
 const MOST_BODY: usize = 4 << 20;
-/// Most bytes that are read for a body, with the lengths of its chunks.
+/// Most bytes read for a body, including the lengths of its chunks.
 const MOST_FRAMED: usize = MOST_BODY + (512 << 10);
 /// Most pieces in which a body may arrive: a target that sends single bytes costs 1,000 times as much CPU time for each byte.
 const MOST_PIECES: usize = 16 << 10;
-/// Most memory that is taken because of an announced length.
+/// Most memory allocated for an announced length.
 const MOST_ANNOUNCED: usize = 64 << 10;
 /// Time between two attempts while the queue of the listener is full.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -48,18 +48,18 @@ pub(in crate::targets) enum TargetAnswer {
     EmptyPool,
 }
 
-/// Connects to the Unix stream socket of which `socket` is a descriptor (`O_PATH` is enough), whatever its path leads to now.
-/// Returns `None` if the queue of the listener is full.
+/// Connects to the Unix stream socket of which `socket` is a descriptor (`O_PATH` is enough), even if its path leads to another
+/// file by now. Returns `None` if the queue of the listener is full.
 ///
-/// The kernel asks the file system whether the agent may write to the socket file. One that its user serves (FUSE) may never
-/// answer, so this belongs into a reader (`readers.rs`).
+/// The kernel asks the file system whether the agent may write to the socket file. A file system that a user serves (FUSE) may
+/// never answer, so this call belongs in a reader (`targets/readers`).
 ///
 /// # Errors
 /// [`Failure::Refused`]: nothing listens. [`Failure::Denied`]: the mode of the file forbids it. [`Failure::Malformed`]: it
 /// is no stream socket.
 pub(in crate::targets) fn connect(socket: BorrowedFd<'_>) -> Result<Option<Stream>, Failure> {
-    // Shorter than the 108 bytes that an address may have. A thread may use its own descriptors here, whatever rights it has
-    // given up; the `/proc` of `--procfs` may show no process of the agent's namespace.
+    // Shorter than the 108 bytes that an address may have. A thread may use its own descriptors here, even without any rights.
+    // The `/proc` of `--procfs` would not do: it may show no process of the agent's namespace.
     let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
     let stream = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
     let connected = stream.and_then(|stream| {
@@ -73,11 +73,11 @@ pub(in crate::targets) fn connect(socket: BorrowedFd<'_>) -> Result<Option<Strea
 }
 
 impl Connection {
-    /// Makes a connection of what `connected` returns, which calls [`connect`]. While that is nothing, it tries again until the
-    /// caller drops the future.
+    /// Makes a connection of the stream that `connected` returns, which calls [`connect`]. While `connected` returns `None`,
+    /// tries again until the caller drops the future.
     ///
     /// # Errors
-    /// That of `connected`.
+    /// The failure of `connected`.
     pub(in crate::targets) async fn open(
         mut connected: impl AsyncFnMut() -> Result<Option<Stream>, Failure>,
     ) -> Result<Self, Failure> {
@@ -93,7 +93,7 @@ impl Connection {
         Ok(Self { peer, exchange })
     }
 
-    /// The effective user of the process that listens, when it began to (SO_PEERCRED).
+    /// The effective user of the listening process at the time when it began to listen (SO_PEERCRED).
     pub(in crate::targets) fn peer_uid(&self) -> u32 {
         self.peer.uid()
     }
@@ -107,9 +107,9 @@ impl Connection {
     /// Asks for `path`, such as `/pool.xml`. The connection stays open for the next question if this one succeeds.
     ///
     /// # Errors
-    /// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::TooLarge`]: a head, a
-    /// body, or what surrounds them is beyond its bound. [`Failure::Refused`]: the connection was reset, or closed before the
-    /// question. [`Failure::Malformed`]: anything else that is no complete and plain answer.
+    /// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::TooLarge`]: a head or a
+    /// body, or the bytes around them, are beyond their bound. [`Failure::Refused`]: the connection was reset, or closed before
+    /// the question. [`Failure::Malformed`]: any other answer that is not complete and uncompressed.
     pub(in crate::targets) async fn get(
         &mut self,
         path: &'static str,
@@ -168,7 +168,7 @@ fn is_pool_empty(answer: &Response<Incoming>) -> bool {
 
 /// Reads a body to its end.
 async fn read(mut body: Incoming) -> Result<Vec<u8>, Failure> {
-    // An announced length can only cause a refusal; it decides nothing else.
+    // An announced length can cause a refusal, but no allocation beyond [`MOST_ANNOUNCED`].
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > MOST_BODY {
         return Err(Failure::TooLarge);

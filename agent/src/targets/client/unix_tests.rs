@@ -1,4 +1,4 @@
-//! The client against real sockets, whose servers refuse, lie, hang and flood.
+//! The client against real sockets whose servers refuse, lie, hang and flood.
 
 use std::fs::{self, OpenOptions};
 use std::future::Future;
@@ -73,16 +73,16 @@ fn head(peer: &mut Peer) -> String {
     String::from_utf8(heard).unwrap()
 }
 
-/// Reads a request, and answers with this.
+/// Reads a request, and answers with `said`.
 fn say(said: impl AsRef<[u8]>) -> impl FnOnce(&mut Peer) {
     move |peer| {
         head(peer);
-        // The client may close before it has heard all.
+        // The client may close the connection before it has read all.
         let _ = peer.write_all(said.as_ref());
     }
 }
 
-/// Says something forever, until the client has gone.
+/// Sends `text` again and again until the client closes the connection.
 fn flood(peer: &mut Peer, text: &str) {
     let block = text.repeat(1 + 65_536 / text.len());
     while peer.write_all(block.as_bytes()).is_ok() {}
@@ -128,7 +128,7 @@ fn document(text: &str) -> Result<TargetAnswer, Failure> {
 }
 
 #[test]
-fn two_questions_share_a_connection() {
+fn questions_share_a_connection() {
     let place = SocketPlace::new();
     let server = place.serve(|peer| {
         let first = head(peer);
@@ -163,7 +163,7 @@ fn two_questions_share_a_connection() {
 }
 
 #[test]
-fn a_status_is_a_document_an_empty_pool_or_a_failure() {
+fn status_is_a_document_an_empty_pool_or_a_failure() {
     let said = |status: u16, header: &str| {
         let rest = format!("{header}Content-Length: 2\r\n\r\nhi");
         answer_to(format!("HTTP/1.1 {status} Words\r\n{rest}"))
@@ -183,7 +183,7 @@ fn a_status_is_a_document_an_empty_pool_or_a_failure() {
 }
 
 #[test]
-fn an_answer_ends_with_its_length_its_chunks_or_the_connection() {
+fn answer_ends_with_its_length_its_chunks_or_the_connection() {
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
     for (said, text) in [
         (format!("{OK}\r\nto the end"), "to the end"),
@@ -198,7 +198,7 @@ fn an_answer_ends_with_its_length_its_chunks_or_the_connection() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_malformed() {
+fn answer_that_violates_http_is_malformed() {
     let bad = [
         "".to_owned(),
         "garbage\r\n\r\n".to_owned(),
@@ -226,7 +226,7 @@ fn an_answer_that_is_none_is_malformed() {
 }
 
 #[test]
-fn an_answer_beyond_a_bound_is_too_large() {
+fn answer_beyond_a_bound_is_too_large() {
     // Announced.
     for length in [MOST_BODY as u64 + 1, u64::MAX - 2] {
         let said = format!("{OK}Content-Length: {length}\r\n\r\nhi");
@@ -245,10 +245,10 @@ fn an_answer_beyond_a_bound_is_too_large() {
         // A body to the end of the connection, and one in chunks.
         ("HTTP/1.1 200 OK\r\n\r\n", "x"),
         (CHUNKED, chunk.as_str()),
-        // More around a body than in it: tiny chunks, and a length without end.
+        // More bytes around a body than in it: tiny chunks, and an endless chunk length.
         (CHUNKED, "1\r\nx\r\n"),
         (CHUNKED, "0"),
-        // A head without end: one header, many headers, interim answers.
+        // An endless head: one header, many headers, interim answers.
         ("HTTP/1.1 200 OK\r\nx: ", "x"),
         ("HTTP/1.1 200 OK\r\n", "x: y\r\n"),
         ("", "HTTP/1.1 100 Continue\r\n\r\n"),
@@ -259,19 +259,19 @@ fn an_answer_beyond_a_bound_is_too_large() {
             "{start:?} {more:.9}"
         );
     }
-    // Heads that end, but are too long together.
+    // Complete heads that are too long together.
     let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
     let said = format!("{interim}{OK}Content-Length: 2\r\n\r\nhi");
     assert!((MOST_HEAD..MOST_FRAMED).contains(&interim.len()));
     assert_eq!(answer_to(said), Err(Failure::TooLarge));
-    // Which of the two is found first depends on how much arrives at once.
+    // Which of the two faults is found first depends on how much arrives at once.
     let rubbish = endless("HTTP/1.1 ", "1");
     let reasons = [Err(Failure::Malformed), Err(Failure::TooLarge)];
     assert!(reasons.contains(&rubbish), "{rubbish:?}");
 }
 
 #[test]
-fn the_largest_head_and_body_are_read() {
+fn largest_head_and_body_are_read() {
     for filling in [0, MOST_HEAD - 200] {
         let filling = "y".repeat(filling);
         let head = format!("{OK}x: {filling}\r\nContent-Length: {MOST_BODY}\r\n\r\n");
@@ -284,12 +284,12 @@ fn the_largest_head_and_body_are_read() {
 }
 
 #[test]
-fn a_closed_connection_answers_no_second_question() {
+fn closed_connection_answers_no_second_question() {
     for said in [
         format!("{OK}Connection: close\r\nContent-Length: 2\r\n\r\nhi"),
         format!("{OK}Content-Length: 2\r\n\r\nhi"),
         format!("{OK}\r\nhi"),
-        // The rest is no answer to a question that was not asked yet.
+        // The bytes after the first answer must not answer a question that was not asked yet.
         format!("{OK}Content-Length: 2\r\n\r\nhi{OK}Content-Length: 2\r\n\r\nno"),
     ] {
         let place = SocketPlace::new();
@@ -308,15 +308,15 @@ fn a_closed_connection_answers_no_second_question() {
 }
 
 #[test]
-fn a_connection_that_is_reset_is_refused() {
+fn reset_connection_is_refused() {
     let place = SocketPlace::new();
-    // The request is not read: the end of the socket is a reset.
+    // The request is not read, so closing the socket resets the connection.
     let server = place.serve(|peer| await_request(peer));
     assert_eq!(question(&place.path), Err(Failure::Refused));
     server.join().unwrap();
 }
 
-/// Waits until there is something to read, and reads nothing.
+/// Waits until a request arrives, and does not read it.
 fn await_request(peer: &Peer) {
     let mut byte = 0_u8;
     // SAFETY: writes at most one byte, into `byte`, which outlives the call.
@@ -325,7 +325,7 @@ fn await_request(peer: &Peer) {
 }
 
 #[test]
-fn a_dead_socket_is_refused() {
+fn socket_without_a_listener_is_refused() {
     let place = SocketPlace::new();
     drop(UnixListener::bind(&place.path).unwrap());
     assert_eq!(question(&place.path), Err(Failure::Refused));
@@ -342,7 +342,7 @@ fn file_that_is_no_stream_socket_is_malformed_or_refused() {
 }
 
 #[test]
-fn failures_of_the_system_have_fixed_reasons() {
+fn errors_of_sockets_have_fixed_reasons() {
     let of = |code| of_io(&io::Error::from_raw_os_error(code));
     assert_eq!(of(libc::ENOENT), Failure::Gone);
     assert_eq!(of(libc::EACCES), Failure::Denied);
@@ -354,7 +354,7 @@ fn failures_of_the_system_have_fixed_reasons() {
 }
 
 #[test]
-fn a_path_may_be_longer_than_an_address() {
+fn path_longer_than_a_socket_address_is_connected() {
     let place = SocketPlace::new();
     let server = place.serve(say(format!("{OK}\r\nfar")));
     let far = place.path.with_file_name("d".repeat(200));
@@ -367,7 +367,7 @@ fn a_path_may_be_longer_than_an_address() {
 }
 
 #[test]
-fn a_socket_file_that_is_exchanged_after_it_was_opened_is_not_asked() {
+fn socket_file_replaced_after_it_was_opened_is_not_asked() {
     let place = SocketPlace::new();
     let server = place.serve(say(format!("{OK}\r\nthe first")));
     let socket = o_path(&place.path);
@@ -381,7 +381,7 @@ fn a_socket_file_that_is_exchanged_after_it_was_opened_is_not_asked() {
 }
 
 #[test]
-fn a_question_that_is_dropped_closes_its_connection() {
+fn dropped_question_closes_its_connection() {
     for said in [
         "",
         "HTTP/1.1 200 O",
@@ -400,7 +400,8 @@ fn a_question_that_is_dropped_closes_its_connection() {
                 answer = ask_once(&socket) => panic!("{said:?}: {answer:?}"),
                 _ = hung => (),
             }
-            // The server sees the end while the runtime still runs; a reset if the client has not read all.
+            // The server sees the end of the connection while the runtime still runs; it is a reset if the client has not read
+            // all.
             let end = server.join().unwrap().map_err(|error| error.kind());
             let is_end = matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset));
             assert!(is_end, "{said:?}: {end:?}");
@@ -413,7 +414,7 @@ fn a_question_that_is_dropped_closes_its_connection() {
 }
 
 #[test]
-fn a_full_queue_is_waited_for_without_blocking_the_thread() {
+fn full_listen_queue_is_waited_for_without_blocking_the_thread() {
     let place = SocketPlace::new();
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
     let address = socket2::SockAddr::unix(&place.path).unwrap();
@@ -438,7 +439,7 @@ fn a_full_queue_is_waited_for_without_blocking_the_thread() {
 }
 
 #[test]
-fn secrets_are_in_no_debug_output() {
+fn debug_output_has_no_secrets() {
     let authorization = basic_authorization("ro_admin", "abcdefghijklmnopqrstuvwx").unwrap();
     assert_eq!(format!("{authorization:?}"), "Sensitive");
     let answer = TargetAnswer::Document(b"<api_key>secret</api_key>".to_vec());

@@ -5,9 +5,10 @@
 //! question --+ joins an equal one that ends at about the same time
 //! ```
 //!
-//! Instances are asked until shortly before the deadline of the question; what has arrived by then is merged. Memory is bounded:
-//! bodies that have arrived by [`FanInPlaces`], answers that are made by [`LARGE_ANSWERS`]; the HTTP thread bounds those that clients
-//! read. A question for which there is no room before its deadline has no answer, and is counted.
+//! The agent asks instances until shortly before the deadline of the question, and merges the bodies that have arrived by then.
+//! Memory is bounded: [`FanInPlaces`] bounds the bodies of instances, [`LARGE_ANSWERS`] the answers that are being made, and the
+//! HTTP thread the answers that clients are reading. A question that gets no room before its deadline gets no answer, and is
+//! counted.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,23 +35,24 @@ use crate::merge::{LabelConflict, MergeRules};
 use crate::targets::board::Board;
 use crate::targets::client::HostNames;
 
-/// Merges at the same time. After each, its place is left empty for as long as the merge took, so merges take one core at most.
+/// Merges at the same time. After each merge, its place stays empty for as long as the CPU time of the merge, so merges use one
+/// core at most.
 const MERGES: usize = 2;
-/// Large answers that are made or wait for room in the HTTP thread. Further ones wait.
+/// Large answers that are being made or wait for room in the HTTP thread. Further ones wait.
 const LARGE_ANSWERS: usize = 2;
-/// Bytes of a merged answer that is not large. Their number is bounded by that of connections.
+/// Most bytes of an answer that is not large. The number of such answers is bounded by the number of connections.
 const SMALL: usize = 1 << 20;
-/// How often a question looks whether its clients are still there.
+/// Time between two checks whether the clients of a question are still connected.
 const ABANDONED: Duration = Duration::from_millis(100);
 /// A question shares the answer of an equal one that ends at most this much earlier.
 const SHARED_WITHIN: Duration = Duration::from_secs(1);
-/// Part of a question's time that is left for merging and sending.
+/// Part of a question's time that is reserved for merging and sending: one divided by this.
 const MARGIN: u32 = 10;
-/// Least and most time of it.
+/// Least and most time reserved.
 const LEAST_MARGIN: Duration = Duration::from_millis(50);
 const MOST_MARGIN: Duration = Duration::from_secs(1);
 
-/// What questions share.
+/// The state that all questions share.
 pub(crate) struct FanInAnswers {
     pub(super) sources: Sources,
     /// The node's own processes, if an item has `scrape`.
@@ -125,7 +127,7 @@ impl FanInAnswers {
         }
     }
 
-    /// Has a question wait for the answer of an equal one; returns it if there is none.
+    /// Adds a question to an equal one that is under way, and shares its answer; returns the question if there is no equal one.
     fn join(&self, question: FanInQuestion) -> Option<FanInQuestion> {
         let mut under_way = self.under_way.borrow_mut();
         let equal = under_way.iter_mut().find(|one| {
@@ -142,7 +144,7 @@ impl FanInAnswers {
         }
     }
 
-    /// Makes the answer to a question that is under way, and sends it.
+    /// Makes the answer to a question that is under way, and sends it to all its clients.
     async fn settle(&self, id: u64, request: &FanInRequest, deadline: Instant) {
         let reply = tokio::select! {
             reply = self.reply(id, request, deadline) => reply,
@@ -163,13 +165,13 @@ impl FanInAnswers {
         };
         for one in waiting.into_iter().flatten() {
             if let Some(reply) = &reply {
-                // The client may have gone.
+                // The client may have disconnected.
                 let _ = one.send(reply.clone());
             }
         }
     }
 
-    /// The answer; `None` if it cannot be made in time, or all clients that waited for it have gone.
+    /// The answer; `None` if it cannot be made in time, or all its clients have disconnected.
     async fn reply(
         &self,
         id: u64,
@@ -181,7 +183,7 @@ impl FanInAnswers {
         self.sources.refresh(end).await;
         let table = self.sources.table();
         let mut instances = self.instances(&table, &request.wanted, end).await;
-        // A scrape of all processes succeeds also while there is none.
+        // A request for all processes of the node succeeds even if no process is an instance.
         let may_be_empty = request.wanted == WantedInstances::Node && self.processes.is_some();
         if instances.is_empty() && !may_be_empty {
             return Some(FanInReply::NotFound);
@@ -235,8 +237,8 @@ impl FanInAnswers {
         Some(FanInReply::Merged(merged))
     }
 
-    /// The instances that are wanted. Those of files come first, so that the name of a group, which its processes may choose, takes no
-    /// route away.
+    /// The instances that a request wants. The table is searched first, and the node's processes only if it has none: a process
+    /// may choose the name of its group, and must not take over a route.
     async fn instances(
         &self,
         table: &InstanceTable,
@@ -253,7 +255,7 @@ impl FanInAnswers {
         }
     }
 
-    /// Makes an answer in a thread of its own, as soon as there is room for it.
+    /// Makes an answer in a thread of its own, as soon as the bounds have room for it.
     async fn merge(&self, making: Making, id: u64) -> Option<MergedAnswer> {
         // Neither semaphore is ever closed.
         let large = match making.expected_bytes() > SMALL {
@@ -270,7 +272,7 @@ impl FanInAnswers {
             paced(thread_cpu_ns, std::thread::sleep, || {
                 let began = std::time::Instant::now();
                 let made = made(making);
-                // The receiver is gone if the answer is too late. Its room is free when the answer is dropped.
+                // The receiver is gone if the answer is too late. Dropping the answer frees its room.
                 let _ = sender.send((made, large, began.elapsed()));
             });
         };
@@ -296,8 +298,8 @@ impl FanInAnswers {
         may_application && instance.exporter.is_none()
     }
 
-    /// Waits until all clients that wait for an answer have gone: each would leave a question behind otherwise, and a caller can connect
-    /// and go as often as it likes.
+    /// Returns when all clients of a question have disconnected. Without this, a caller that connects and disconnects again and
+    /// again would leave any number of questions running.
     async fn abandoned(&self, id: u64) {
         while self.is_awaited(id) {
             sleep(ABANDONED).await;
@@ -311,7 +313,7 @@ impl FanInAnswers {
     }
 }
 
-/// When instances are asked no longer.
+/// The time at which the agent stops asking instances.
 fn end(now: Instant, deadline: Instant) -> Instant {
     let left = deadline.saturating_duration_since(now);
     let margin = (left / MARGIN).clamp(LEAST_MARGIN, MOST_MARGIN);

@@ -1,18 +1,19 @@
 //! Asks the instances of an application, within bounds that all questions share.
 //!
-//! * Instances at the same time: `limits.at_once`, of these at most three quarters for one question, and those of one application as
-//!   its share says ([`FanInShares`]). The rest is for other questions, also while all instances of an application hang. Further
+//! * Instances at the same time: `limits.at_once` in all, three quarters of that for one question, and for one application its
+//!   share ([`FanInShares`]). So other questions have places left even while all instances of an application hang. Further
 //!   instances wait.
-//! * Time of each instance: an equal share, so that instances that hang leave time for those that wait for a place. Half of it at most
-//!   is for the resolver, if the instance has a name.
-//! * Bytes of bodies that are held: twice as many as the largest answer has, and those of one instance. A body beyond the share of its
+//! * Time of each instance: an equal share, so that instances that hang leave time for those that wait for a place. If an
+//!   instance has a host name, the resolver may take at most half of that time.
+//! * Bytes of bodies in memory: twice `limits.answer_bytes` plus `limits.instance_bytes`. A body beyond the share of its
 //!   application fails with [`Failure::Limit`].
 //!
-//! Several processes of the node may have one address, each in a network namespace of its own. They are one instance, which is asked
-//! once: connections are made until one of them has reached its process. Only then anything is sent.
+//! Several processes of the node may have one address, each in a network namespace of its own. They count as one instance, which
+//! is asked once: the agent connects for one process after another until a connection has reached its process. It sends nothing
+//! before that.
 //!
-//! In: instances and a request. Out: what each of them said, in the order of the instances. Left to others: which instances
-//! (`table.rs`), and what is made of the answers (`answer.rs`).
+//! In: instances and a request. Out: the answer or the failure of each instance, in the order of the instances. Left to others:
+//! which instances to ask (`table.rs`), and merging the answers (`merged.rs`).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -44,12 +45,13 @@ const ANY: &str = "application/openmetrics-text;version=1.0.0,application/openme
 pub(super) struct AskedInstance {
     pub(super) instance: Arc<FanInInstance>,
     pub(super) reply: Result<InstanceReply, NoReply>,
-    /// From the connection to the end; `None` if it was not asked.
+    /// Time from the first attempt to connect to the end of the answer; `None` if the instance was not asked.
     pub(super) took: Option<Duration>,
 }
 
 impl AskedInstance {
-    /// The status, if an instance answered 4xx. The refusal of an exporter is a failure like any other, as it is to promfetcher.
+    /// The status, if an instance answered 4xx. For an external exporter, such a status is a failure like any other, as in
+    /// promfetcher.
     pub(super) fn refusal(&self) -> Option<u16> {
         let status = self.reply.as_ref().err()?.status?;
         let is_refusal = status.is_client_error() && self.instance.exporter.is_none();
@@ -57,11 +59,11 @@ impl AskedInstance {
     }
 }
 
-/// The terms on which an instance is asked, of a request and the configuration.
+/// How an instance is asked, according to the request and the configuration.
 pub(super) struct AskTerms {
     /// Whether it receives the caller's `Authorization`.
     pub(super) may_authorize: bool,
-    /// Where its metrics are if its source does not say.
+    /// The path of its metrics if its source states none.
     pub(super) path: Option<PathAndQuery>,
 }
 
@@ -107,8 +109,7 @@ impl FanInPlaces {
         }
     }
 
-    /// Asks all `instances`, of which those of one address stand side by side, until `end`, each on
-    /// its `terms`.
+    /// Asks all `instances` until `end`, each on its `terms`. Instances with the same address must be adjacent.
     pub(super) async fn ask_all(
         &self,
         instances: Vec<Arc<FanInInstance>>,
@@ -214,12 +215,12 @@ impl FanInPlaces {
     }
 }
 
-/// Whether both are processes of the node that may be the one at an address.
+/// Whether both are processes of the node with the same address, so that only a connection shows which one has it.
 fn are_contenders(one: &FanInInstance, other: &FanInInstance) -> bool {
     one.address == other.address && one.listener.is_some() && other.listener.is_some()
 }
 
-/// Asks the first one whose process a connection reaches; `None` if there is none to ask.
+/// Asks the first contender whose process a connection reaches; `None` if `contenders` is empty.
 async fn ask(
     contenders: Vec<InstanceQuestion>,
     names: &HostNames,

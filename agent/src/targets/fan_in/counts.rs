@@ -1,6 +1,6 @@
 //! The numbers of the sources of instances, and the families that show them.
 //!
-//! In come the counts of each kind of source; out come four families. Left to others: what the sources are.
+//! In: the counts of each kind of source. Out: four families. Left to others: the sources themselves.
 
 use std::time::Duration;
 
@@ -59,12 +59,12 @@ pub(super) struct SourceCounts {
     pub(super) expired: u64,
     pub(super) omitted: u64,
     pub(super) unusable: u64,
-    /// Of the source that was good last the longest ago; `None` if one never was.
+    /// Time since each source was without fault: the longest of all sources of the kind; `None` if one never was.
     pub(super) age: Option<Duration>,
     pub(super) failures: [u64; Failure::OF_SOURCES.len()],
 }
 
-/// Writes the families: the word of each kind of source, and its numbers.
+/// Writes the families. `kinds`: the value of the label `source` for each kind, and its numbers.
 pub(super) fn write(kinds: &[(&str, SourceCounts)], out: &mut Writer) {
     let mut entries = out.family(&ENTRIES);
     for (source, counts) in kinds {

@@ -1,9 +1,10 @@
-//! External exporters: services that are asked once for each application of an answer, and whose series get the labels of the
+//! External exporters: services that the agent asks once for each application of an answer. Their series get the labels of the
 //! application. Pure.
 //!
-//! In: the exporters of the configuration, and the instances of an answer. Out: what to ask, as instances of a kind of their own.
-//! The address and the path are those of the configuration. A tag, which comes from a source, only gets into the value of a parameter,
-//! percent-encoded. Left to others: asking (`ask.rs`), and the label `instance` that an exporter must not have (`merged.rs`).
+//! In: the exporters of the configuration, and the instances of an answer. Out: the questions, in the form of instances. The
+//! address and the path are from the configuration. Tags come from a source, so they are written only into the value of a
+//! parameter, percent-encoded. Left to others: asking (`ask.rs`), and removing the labels of instances from an exporter's series
+//! (`merged.rs`).
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -18,18 +19,19 @@ use crate::targets::failure::Failure;
 /// Most bytes of a query; an exporter with a longer one is not asked, and fails with [`Failure::Limit`].
 const MOST_QUERY: usize = 8 << 10;
 
-/// What to ask for an answer.
+/// The questions to external exporters for one answer.
 #[derive(Debug, Default)]
 pub(super) struct ExporterQuestions {
     pub(super) to_ask: Vec<Arc<FanInInstance>>,
-    /// Those that cannot be asked.
+    /// Questions that cannot be asked, with their failures.
     pub(super) failed: Vec<AskedInstance>,
-    /// How many there are beyond the bound.
+    /// Number of questions beyond the bound.
     pub(super) left_out: usize,
 }
 
 impl ExporterQuestions {
-    /// Each exporter once for each application of the instances, `most` in all. The node's own processes have none.
+    /// One question to each exporter for each application of the instances, `most` in all. Exporters are not asked for the node's
+    /// own processes.
     pub(super) fn of(
         exporters: &[ExporterConfig],
         instances: &[Arc<FanInInstance>],
@@ -93,7 +95,7 @@ fn question(
     }
 }
 
-/// What promfetcher gives to templates. In Cloud Foundry, the source id of an application is its id.
+/// The tags that promfetcher gives to templates. In Cloud Foundry, the source id of an application is its id.
 fn tags(application: &FanInApplication) -> ExporterTags {
     ExporterTags::of([
         ("AppID", application.id.as_str()),
@@ -131,7 +133,7 @@ fn path(exporter: &ExporterConfig, tags: &ExporterTags) -> Result<String, Failur
     Ok(format!("{}{}", exporter.path, query.text))
 }
 
-/// A query. What is written into it is percent-encoded.
+/// A query under construction. It percent-encodes all text that is written into it.
 #[derive(Debug, Default)]
 struct EscapedQuery {
     text: String,
@@ -139,7 +141,7 @@ struct EscapedQuery {
 
 impl EscapedQuery {
     fn is_full(&self) -> bool {
-        // An escaped byte takes three.
+        // An escaped byte takes three bytes.
         self.text.len() + 3 > MOST_QUERY
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::{Config, HostPort};
 use crate::process::ProcessId;
 
-/// The exporters of this list.
+/// Parses a list of exporters.
 fn exporters(list: &str) -> Vec<ExporterConfig> {
     let yaml = format!("fan_in: {{external_exporters: [{list}]}}");
     let config = Config::parse(Path::new("c.yml"), &yaml).unwrap();
@@ -62,7 +62,7 @@ fn each_exporter_is_asked_once_for_each_application() {
     let instances = vec![
         instance(first.clone()),
         instance(application("i2", "y")),
-        // The same application after it was renamed.
+        // The same application with a new name.
         instance(application("i1", "z")),
         instance(application("", "y")),
     ];
@@ -116,7 +116,7 @@ fn exporters_beyond_the_bound_are_counted() {
 }
 
 #[test]
-fn exporter_whose_template_fails_or_makes_too_much_is_not_asked() {
+fn exporter_with_a_failing_template_or_a_too_long_query_is_not_asked() {
     let list = "{host: 10.0.0.9:1, name: bad, params: {x: ['{{slice .AppID 3}}']}}, \
                 {host: 10.0.0.9:1, name: long, params: {x: ['{{.AppName}}']}}";
     let long = "x".repeat(MOST_QUERY);
@@ -139,7 +139,7 @@ fn exporter_whose_template_fails_or_makes_too_much_is_not_asked() {
 
 proptest! {
     #[test]
-    fn tag_gets_into_the_value_of_its_parameter_only(tag in "\\PC{0,40}|[\u{0}-\u{7f}]{0,40}") {
+    fn tag_changes_only_the_value_of_its_parameter(tag in "\\PC{0,40}|[\u{0}-\u{7f}]{0,40}") {
         let list = "{host: 10.0.0.9:1, metrics_path: /probe, params: {a: ['{{.AppName}}', c], 'n&m': ['x {{.AppName}}']}}";
         let found = questions(list, vec![instance(application("", &tag))], 1);
         let path = asked(&found)[0].1;

@@ -5,10 +5,10 @@
 //!   labels: {app: shop, __scheme__: https, __metrics_path__: /internal/metrics}
 //! ```
 //!
-//! In come the bytes; out come the instances, each under the name of its application: the label `app`, else `job`. The labels
-//! `__scheme__` and `__metrics_path__` say how an instance is asked, as in Prometheus; others that begin with two underscores are
-//! dropped. An entry that cannot be asked is counted, and the others are taken. All else that Prometheus refuses refuses the
-//! whole text.
+//! In: the bytes. Out: the instances, each under the name of its application: the label `app`, else `job`. The labels
+//! `__scheme__` and `__metrics_path__` set the scheme and the path, as in Prometheus; other labels that begin with two
+//! underscores are dropped. Entries that cannot be asked are counted, and the others are taken. Any other error that Prometheus
+//! would report makes the whole text invalid.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::table::{FanInApplication, FanInInstance};
 use crate::config::HostPort;
 use crate::config::yaml::{self, YamlNode, YamlValue};
 
-/// Largest file of YAML, bytes: it becomes a tree.
+/// Largest YAML file, bytes: it is parsed into a tree.
 pub(super) const MOST_YAML: usize = 1 << 20;
 const RESERVED: &str = "__";
 
@@ -31,13 +31,13 @@ struct TargetGroup {
     labels: BTreeMap<String, String>,
 }
 
-/// A line, and what is wrong there.
+/// A line, and the error there.
 type Refusal = (usize, String);
 
 /// Parses JSON.
 ///
 /// # Errors
-/// What Prometheus refuses, too.
+/// The text is one that Prometheus refuses, too.
 pub(super) fn parse_json(text: &[u8]) -> Result<FoundInstances, Refusal> {
     let groups: Vec<TargetGroup> =
         serde_json::from_slice(text).map_err(|error| (error.line().max(1), error.to_string()))?;
@@ -47,7 +47,7 @@ pub(super) fn parse_json(text: &[u8]) -> Result<FoundInstances, Refusal> {
 /// Parses YAML.
 ///
 /// # Errors
-/// The same, or it is larger than [`MOST_YAML`].
+/// The text is one that Prometheus refuses, too, or is larger than [`MOST_YAML`].
 pub(super) fn parse_yaml(text: &[u8]) -> Result<FoundInstances, Refusal> {
     if text.len() > MOST_YAML {
         return Err((
@@ -137,7 +137,7 @@ fn found(
 /// Most bytes of the labels of a group: each of its instances has a copy.
 const MOST_LABELS: usize = 16_384;
 
-/// What the instances of a group have in common.
+/// The common properties of the instances of a group.
 struct GroupPattern {
     /// The name under which they are found.
     name: String,
@@ -149,7 +149,7 @@ struct GroupPattern {
 }
 
 fn pattern(mut labels: BTreeMap<String, String>) -> Result<GroupPattern, &'static str> {
-    // To Prometheus an empty label is none.
+    // In Prometheus, an empty label is the same as no label.
     labels.retain(|_, value| !value.is_empty());
     let texts = labels.iter().map(|(name, value)| name.len() + value.len());
     if texts.sum::<usize>() > MOST_LABELS {
@@ -217,7 +217,7 @@ impl GroupPattern {
     }
 }
 
-/// A path that a request can carry as it is: no query, no fragment, nothing to escape.
+/// Checks that a request can carry the path unchanged: no query, no fragment, no character that must be escaped.
 fn metric_path(path: &str) -> Result<String, &'static str> {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
     match (path.bytes().all(is_plain), path.starts_with('/')) {

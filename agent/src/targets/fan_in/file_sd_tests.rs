@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::targets::fan_in::table::{InstanceTable, WantedInstances};
 
-/// The instances as `route address path labels`, of a text that means the same as YAML and as JSON.
+/// Parses a JSON text, also as YAML, and checks that both results are equal. Returns the instances as `route address path
+/// labels`.
 fn both(json: &str) -> (Vec<String>, u64) {
     let [as_json, as_yaml] = [
         parse_json(json.as_bytes()).unwrap(),
@@ -38,7 +39,7 @@ fn shown(found: &FoundInstances) -> Vec<String> {
 }
 
 #[test]
-fn labels_of_prometheus_say_how_an_instance_is_asked() {
+fn meta_labels_set_the_scheme_and_path_of_an_instance() {
     let (instances, unusable) = both(
         r#"[{"targets": ["10.0.0.1:80", "[::1]:81", "Db.example:82"], "labels": {"app": "Shop", "job": "j", "zone": "a", "__meta_x": "y", "empty": ""}},
             {"targets": ["10.0.0.2:80"], "labels": {"job": "j", "instance": "own", "__scheme__": "https", "__metrics_path__": "m/x", "a": "1"}},
@@ -149,7 +150,7 @@ fn labels_are_bounded_in_a_group_and_in_a_file() {
 }
 
 #[test]
-fn what_prometheus_refuses_is_refused_with_its_line() {
+fn text_that_prometheus_refuses_is_refused_with_the_line() {
     for (yaml, line, cause) in [
         ("a: b\n", 1, "a list of groups"),
         ("- a\n", 1, "a map with targets and labels"),

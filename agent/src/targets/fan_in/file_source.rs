@@ -1,7 +1,7 @@
-//! The files of one source: which there are, and what they show. The functions here block.
+//! Finds and reads the files of one source. The functions here block.
 //!
-//! In come a path of the configuration and what was known of its files; out comes what has changed. A file that has not changed
-//! is not read again. The paths are the administrator's, so links are followed.
+//! In: a path of the configuration, and the stamps of its files at the last look. Out: the new content of changed files.
+//! Unchanged files are not read again. The administrator chooses the paths, so links are followed.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -21,17 +21,17 @@ use crate::targets::files::reason;
 
 /// Largest file that is read, bytes.
 const MOST_BYTES: u64 = 16 << 20;
-/// Most files of a pattern. More are a failure: which of them are read is up to the directory.
+/// Most files of a pattern. More are a failure: the order of names in the directory decides which ones are read.
 const MOST_FILES: usize = 1_000;
 
-/// What the files of a source contain.
+/// The kind of a source: the format of its files, or that it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SourceKind {
     RoutesFile,
     FileSd,
-    /// Not files, but the same for all that follows.
+    /// No files: routers, whose answers are treated like the content of a file.
     Gorouters,
-    /// The same.
+    /// No files: the bus, whose entries are treated like the content of a file.
     Nats,
 }
 
@@ -39,19 +39,19 @@ pub(super) enum SourceKind {
 #[derive(Debug, Clone)]
 pub(super) struct FileSource {
     pub(super) kind: SourceKind,
-    /// Its last part may have one `*`, if it is one of `file_sd`.
+    /// The last part of a path of `file_sd` may have one `*`.
     pub(super) path: PathBuf,
 }
 
-/// What is the same as long as a file has not changed: device, inode, bytes, and nanoseconds of the last changes of its content
-/// and of its inode.
+/// Identifies the content of a file: device, inode, size in bytes, and the times in nanoseconds of the last changes of its
+/// content and of its inode.
 pub(super) type FileStamp = (u64, u64, u64, i128, i128);
 
-/// Why a file has no content.
+/// Why a file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileFault {
     pub(super) failure: Failure,
-    /// With the path, and the line if there is one.
+    /// The message, with the path, and the line if there is one.
     pub(super) cause: String,
 }
 
@@ -60,16 +60,16 @@ pub(super) struct FileFault {
 pub(super) enum FileLook {
     Unchanged,
     Read(FileStamp, Result<FoundInstances, FileFault>),
-    /// It cannot be opened or looked at.
+    /// The file cannot be opened, or its status cannot be read.
     Failed(FileFault),
 }
 
 /// The files of a source.
 #[derive(Debug, Default)]
 pub(super) struct SourceLook {
-    /// All files that there are.
+    /// All files that were found.
     pub(super) files: Vec<(PathBuf, FileLook)>,
-    /// Why there may be more.
+    /// Why files may be missing from the list.
     pub(super) fault: Option<FileFault>,
 }
 
@@ -130,7 +130,7 @@ impl FileSource {
             let mut file = self.look_at(&path, known.get(&path).copied());
             match &mut file {
                 FileLook::Read(_, Ok(found)) => room = found.cut(room),
-                // It has been removed, so its instances are none any more.
+                // The file has been removed, so its instances are removed.
                 FileLook::Failed(fault)
                     if self.kind == SourceKind::FileSd && fault.failure == Failure::Gone =>
                 {
@@ -143,7 +143,7 @@ impl FileSource {
         look
     }
 
-    /// The files that there may be, sorted, and why there may be more.
+    /// The paths of the files, sorted, and why some may be missing.
     fn paths(&self) -> (Vec<PathBuf>, Option<FileFault>) {
         let name = self.path.file_name().unwrap_or_default().as_bytes();
         let star = name.iter().position(|byte| *byte == b'*');
@@ -209,7 +209,7 @@ impl FileSource {
             Ok(_) => {
                 let read = ReadTime {
                     now: Instant::now(),
-                    // A file of the future was written just now.
+                    // A file with a time in the future counts as written just now.
                     age: SystemTime::now()
                         .duration_since(written)
                         .unwrap_or_default(),
@@ -226,7 +226,7 @@ impl FileSource {
     }
 }
 
-/// Opens a regular file. Returns when it was last written, too.
+/// Opens a regular file. Also returns when it was last written.
 fn open(path: &Path) -> io::Result<(File, FileStamp, SystemTime)> {
     // Opening a pipe does not wait for its writer.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -253,7 +253,7 @@ fn failure_of(error: &io::Error) -> Failure {
     Errno::from_io_error(error).map_or(Failure::Malformed, reason)
 }
 
-/// Enough of a parser's message, which may quote the file.
+/// The beginning of a parser's message, which may quote the file.
 fn excerpt(text: &str) -> String {
     text.chars().take(200).collect()
 }

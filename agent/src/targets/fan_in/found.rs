@@ -1,4 +1,4 @@
-//! The instances that one file shows, and what of it cannot be used.
+//! The instances that one file lists, and the counts of its unusable entries.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::table::{APPLICATION_LABELS, FanInApplication, FanInInstance, RoutedInstance};
 
-/// Most instances of all files together; [`FoundInstances::omitted`] counts the rest. With its texts an instance takes about 1.5
-/// KiB.
+/// Most instances of all sources together; [`FoundInstances::omitted`] counts the rest. With its texts, an instance takes about
+/// 1.5 KiB.
 pub(super) const MOST_INSTANCES: usize = 20_000;
-/// Most bytes of the texts of one file's instances; [`FoundInstances::omitted`] counts the rest. A route, and the labels of a group, are
-/// kept with each of their instances.
+/// Most bytes of the texts of one file's instances; [`FoundInstances::omitted`] counts the rest. Each instance has a copy of its
+/// route and of the labels of its group.
 pub(super) const MOST_TEXT: usize = 64 << 20;
 /// The label whose value is the address.
 pub(super) const INSTANCE: &str = "instance";
@@ -19,15 +19,15 @@ pub(super) const INSTANCE: &str = "instance";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FoundInstances {
     pub(super) instances: Vec<RoutedInstance>,
-    /// Entries that name no instance that can be asked.
+    /// Entries without an instance that can be asked.
     pub(super) unusable: u64,
-    /// The first of them, and why.
+    /// The first such entry, and the reason.
     pub(super) example: Option<String>,
-    /// Entries beyond [`MOST_INSTANCES`].
+    /// Entries beyond [`MOST_INSTANCES`] or [`MOST_TEXT`].
     pub(super) omitted: u64,
-    /// Whether some of them are left out because of other files, so that they may fit again.
+    /// Whether instances were left out only because other sources took the room, so that they may fit later.
     pub(super) is_cut: bool,
-    /// Bytes of the texts of the instances.
+    /// Bytes of the instances' texts.
     text: usize,
     applications: HashSet<Arc<FanInApplication>>,
 }
@@ -41,7 +41,8 @@ pub(super) struct ReadTime {
 }
 
 impl ReadTime {
-    /// When an entry expires that lives this long after the file was written; `None`: never, or not within centuries.
+    /// When an entry expires whose time to live is `ttl`, counted from the last write of the file; `None`: never, or not within
+    /// centuries.
     pub(super) fn expiry(self, ttl: Duration) -> Option<Instant> {
         self.now.checked_add(ttl.saturating_sub(self.age))
     }
@@ -52,7 +53,7 @@ impl FoundInstances {
         self.share(route, &Arc::new(instance));
     }
 
-    /// Adds an instance that others share.
+    /// Adds an instance that is listed under several routes.
     pub(super) fn share(&mut self, route: &str, instance: &Arc<FanInInstance>) {
         let text = self.text + instance.text() + route.len();
         if self.instances.len() == MOST_INSTANCES || text > MOST_TEXT {
@@ -64,7 +65,7 @@ impl FoundInstances {
         self.instances.push(RoutedInstance { route, instance });
     }
 
-    /// Leaves out all but this number. Returns how many more there could be.
+    /// Leaves out all instances after the first `room`. Returns the room that is left.
     pub(super) fn cut(&mut self, room: usize) -> usize {
         let beyond = self.instances.len().saturating_sub(room);
         self.instances.truncate(room);
@@ -82,7 +83,7 @@ impl FoundInstances {
         });
     }
 
-    /// The same value for all instances of an application.
+    /// Returns one shared value for all equal applications, so that their instances share its memory.
     pub(super) fn application(&mut self, application: FanInApplication) -> Arc<FanInApplication> {
         if let Some(known) = self.applications.get(&application) {
             return Arc::clone(known);
@@ -93,7 +94,7 @@ impl FoundInstances {
     }
 }
 
-/// The labels of an application's instances.
+/// The labels that the application gives to each of its instances.
 pub(super) fn application_labels(
     application: &FanInApplication,
 ) -> impl Iterator<Item = (&'static str, &str)> {

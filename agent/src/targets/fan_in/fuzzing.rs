@@ -1,4 +1,4 @@
-//! Fuzz targets for the files that show instances: any bytes.
+//! Fuzz targets for the parsers of files with instances: any bytes.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use super::found::{FoundInstances, MOST_INSTANCES, ReadTime};
 use super::table::{InstanceTable, WantedInstances};
 use super::{file_sd, routes};
 
-/// Parses the input as a table of routes. Asserts what must hold of any file, see [`assert_usable`].
+/// Parses the input as a table of routes. Makes the assertions of [`assert_usable`].
 pub(crate) fn fan_in_routes(input: &[u8]) {
     let read = ReadTime {
         now: Instant::now(),
@@ -24,7 +24,7 @@ pub(crate) fn fan_in_routes(input: &[u8]) {
     }
 }
 
-/// Parses the input as JSON and as YAML of `file_sd`. Asserts what must hold of any file, see [`assert_usable`].
+/// Parses the input as JSON and as YAML of `file_sd`. Makes the assertions of [`assert_usable`].
 pub(crate) fn fan_in_file_sd(input: &[u8]) {
     let read = ReadTime {
         now: Instant::now(),

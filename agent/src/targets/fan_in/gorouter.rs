@@ -1,8 +1,8 @@
-//! A router that is asked for its routes.
+//! Asks a router for its routes.
 //!
-//! In comes its place in the configuration; out comes what it shows, as if it were a file. Its password and the authorities that
-//! it is trusted by are read at the start. Its host is the administrator's; a redirect to another one is refused. If its name has several
-//! addresses, the first one to which the agent can connect is the router.
+//! In: the configuration of the router. Out: its routes, in the form of a file's content. The agent reads the password and the
+//! trusted authorities once, at the start. The administrator chooses the host; a redirect to another host is refused. If the host
+//! name has several addresses, the agent asks the first one to which it can connect.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -22,21 +22,21 @@ use crate::targets::failure::Failure;
 
 /// Largest table that is read, bytes.
 const MOST_BYTES: usize = 16 << 20;
-/// What a router shows is not compared with what it has shown.
+/// Answers of a router have no stamp, so each one counts as changed.
 const NO_STAMP: FileStamp = (0, 0, 0, 0, 0);
 
 /// A router.
 #[derive(Debug)]
 pub(super) struct Gorouter {
     pub(super) url: String,
-    /// Its deadline is that of each question.
+    /// The request without its deadline, which each question sets; or why the router cannot be asked.
     request: Result<InstanceRequest, FileFault>,
     names: Rc<HostNames>,
     room: BodyRoom,
 }
 
 impl Gorouter {
-    /// `ca_file`: the authorities of instances.
+    /// `ca_file`: the authorities of instances, used if the router has none of its own.
     pub(super) fn new(
         config: &GorouterConfig,
         ca_file: Option<&Path>,
@@ -54,7 +54,7 @@ impl Gorouter {
         }
     }
 
-    /// Asks it, until `deadline`.
+    /// Asks the router, until `deadline`.
     pub(super) async fn ask(&self, deadline: Instant) -> FileLook {
         match self.routes(deadline).await {
             Ok(found) => FileLook::Read(NO_STAMP, Ok(found)),
@@ -95,7 +95,7 @@ impl Gorouter {
     }
 }
 
-/// The question, or why it cannot be asked.
+/// The request, or why the router cannot be asked.
 fn request(config: &GorouterConfig, ca_file: Option<&Path>) -> Result<InstanceRequest, String> {
     let authorization = match &config.credentials {
         None => None,

@@ -1,7 +1,7 @@
 //! The interface of the fan-in to the HTTP thread: the question for the merged metrics of an application.
 //!
-//! In: what is wanted, and until when. Out: the body, or why there is none. Left to others: the instances, which the targets thread
-//! knows, and the request's syntax (`http/fan_in.rs`).
+//! In: a request and its deadline. Out: the body, or the reason why there is none. Left to others: finding and asking instances
+//! (the targets thread), and the request's syntax (`http/fan_in.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,23 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use super::table::{WantedInstances, unescape};
 use crate::targets::board::Board;
 
-/// Age of a pass of the state up to which its processes serve questions.
+/// The processes of a pass serve questions for this long.
 const PASS_LASTS: Duration = Duration::from_secs(1);
 
-/// What a request wants. Equal requests at about the same time share an answer.
+/// The content of a request. Equal requests at about the same time share an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FanInRequest {
     pub(crate) wanted: WantedInstances,
-    /// Where the metrics are, for instances whose source does not say, and of applications for which no path is stored; `None`: where the configuration says.
+    /// The path that the caller names. It holds for instances whose source states no path and whose application has no stored
+    /// path; `None`: the path of the configuration holds.
     pub(crate) metric_path: Option<PathAndQuery>,
-    /// Whether external exporters are left out.
+    /// Whether the answer leaves out external exporters.
     pub(crate) is_of_instances_only: bool,
     /// Whether instances are asked for the text format only, not for OpenMetrics.
     pub(crate) is_plain_only: bool,
     /// The caller's header `Authorization`, for the applications that may receive it.
     pub(crate) authorization: Option<HeaderValue>,
-    /// Whether the answer shall be compressed with gzip.
+    /// Whether to compress the answer with gzip.
     pub(crate) is_packed: bool,
 }
 
@@ -38,7 +39,7 @@ pub(crate) struct FanInRequest {
 #[derive(Debug)]
 pub(crate) struct FanInQuestion {
     pub(crate) request: FanInRequest,
-    /// The thread answers before this, with what it has by then.
+    /// The targets thread answers before this time, with the bodies that have arrived by then.
     pub(crate) deadline: Instant,
     pub(crate) reply: oneshot::Sender<FanInReply>,
 }
@@ -48,24 +49,24 @@ pub(crate) struct FanInQuestion {
 pub(crate) enum FanInReply {
     /// The merged metrics, compressed if the request wants it.
     Merged(MergedAnswer),
-    /// The table has no instance for it.
+    /// No instance matches the request.
     NotFound,
-    /// All instances answer with a status of 4xx; this is that of the first one.
+    /// All instances answered 4xx; the status of the first one.
     AllRefuse(u16),
     /// The configuration does not allow `metric_path` for the application.
     PathNotAllowed,
 }
 
-/// A merged answer. Until it is taken, a large one keeps its place among those that are made.
+/// A merged answer. A large one keeps its place among the large answers until it is taken.
 #[derive(Debug, Clone)]
 pub(crate) struct MergedAnswer {
     body: Bytes,
-    /// `None` if it is not large.
+    /// The place of a large answer.
     place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl MergedAnswer {
-    /// `place`: that of a large answer.
+    /// `place`: the place of a large answer.
     pub(super) fn new(body: Bytes, place: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             body,
@@ -73,12 +74,12 @@ impl MergedAnswer {
         }
     }
 
-    /// Whether the caller must have room for it before it takes it.
+    /// Whether the caller must have room for the answer before it takes it.
     pub(crate) const fn is_large(&self) -> bool {
         self.place.is_some()
     }
 
-    /// The body. Its place is free when all that share the answer have taken it.
+    /// The body. The place is free when all requests that share the answer have taken it.
     pub(crate) fn take(self) -> Bytes {
         self.body
     }
@@ -97,7 +98,7 @@ pub struct FanInHandle {
 pub(crate) fn channel(
     processes: Option<Arc<Board>>,
 ) -> (FanInHandle, mpsc::Receiver<FanInQuestion>) {
-    // A thread that hangs has at most one question waiting.
+    // If the targets thread hangs, at most one question waits in its inbox.
     let (questions, inbox) = mpsc::channel(1);
     let handle = FanInHandle {
         questions,
@@ -107,7 +108,7 @@ pub(crate) fn channel(
 }
 
 impl FanInHandle {
-    /// Whether the state shall look for processes before the next question.
+    /// Whether the state must make a pass before the next question, because the last one is too old.
     pub(crate) fn wants_pass(&self) -> bool {
         let published = self.processes.as_ref().map(|board| board.scraped().at);
         published.is_some_and(|at| at.is_none_or(|at| at.elapsed() > PASS_LASTS))

@@ -1,4 +1,4 @@
-//! The kind of target `fan_in` in a scrape of `/metrics`: no instance is asked for it, it shows totals and the sources.
+//! The kind of target `fan_in` in a scrape of `/metrics`: shows totals and the sources, and asks no instance.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -40,7 +40,7 @@ impl TargetKind for FanIn {
         }
     }
 
-    /// Its totals may change whether there are instances or not.
+    /// Never still: its totals may change at any time.
     fn stillness(&self) -> Option<Vec<Arc<Stillness>>> {
         None
     }

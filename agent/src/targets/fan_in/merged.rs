@@ -1,7 +1,7 @@
-//! One answer of what the instances of an application have said: their series, merged, and the agent's own about each of them.
+//! Makes one answer of the bodies of all instances: their merged series, and the agent's own series about each instance.
 //!
-//! In: the outcome of asking each instance. Out: the body, and the fate of each instance's series. It runs in a thread of its own,
-//! has no IO, and knows no deadline.
+//! In: the outcome of asking each instance. Out: the body, and for each instance whether its series are in it. Runs in a thread
+//! of its own, without IO and without a deadline.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -76,18 +76,18 @@ pub(crate) const ANSWER_DESCRIPTORS: [&Descriptor; 5] =
 /// The labels that name an instance: the series of an external exporter cannot have them.
 const OF_INSTANCE: [&str; 3] = ["index", "instance_id", "instance"];
 
-/// What an answer is made of.
+/// The input of an answer.
 #[derive(Debug)]
 pub(super) struct Making {
     pub(super) asked: Vec<AskedInstance>,
-    /// Instances that were not asked, because there are too many.
+    /// Instances that were not asked because of the bound.
     pub(super) left_out: usize,
     pub(super) rules: MergeRules,
     pub(super) is_packed: bool,
 }
 
 impl Making {
-    /// About as many bytes as the answer has before compression: each line gets the labels of its instance.
+    /// An estimate of the answer's size before compression: each line gets the labels of its instance.
     pub(super) fn expected_bytes(&self) -> usize {
         let answered = self.asked.iter().filter_map(|one| {
             let reply = one.reply.as_ref().ok()?;
@@ -103,19 +103,19 @@ impl Making {
 /// An answer.
 #[derive(Debug)]
 pub(super) struct Made {
-    /// Compressed if that is wanted.
+    /// Compressed if the request wants that.
     pub(super) body: Vec<u8>,
     /// Its size before compression.
     pub(super) plain_bytes: usize,
     pub(super) series: u64,
-    /// Bytes that the instances have sent, after decompression.
+    /// Bytes of the instances' bodies, after decompression.
     pub(super) received_bytes: u64,
     /// The instances that have answered, and whether their series are in the body.
     pub(super) answered: Vec<(Arc<FanInInstance>, Result<(), Failure>)>,
     pub(super) omitted: Omissions,
 }
 
-/// What is left out, by the value of the label `what`.
+/// Counts of omitted parts by the value of the label `what`.
 pub(super) type Omissions = [(&'static str, u64); 7];
 
 /// Makes an answer.
@@ -134,7 +134,7 @@ pub(super) fn made(making: Making) -> Made {
                 Some(_) => &OF_INSTANCE,
                 None => &[],
             },
-            // No contract says that those of the node's own processes are overwritten.
+            // promfetcher's rule, to overwrite labels, does not apply to the node's own processes.
             keeps_labels: one.instance.listener.is_some(),
             body: &reply.body,
             format: match reply.is_open_metrics {
@@ -159,7 +159,8 @@ pub(super) fn made(making: Making) -> Made {
     body.extend_from_slice(&own);
     let plain_bytes = body.len();
     if is_packed {
-        // Writing to a vector does not fail; a body that is not compressed would not be what the caller expects.
+        // Writing to a vector cannot fail. If it did, the body would be empty: the caller expects gzip, so a plain body would be
+        // wrong.
         body = packed(&body).unwrap_or_default();
     }
     Made {

@@ -7,9 +7,9 @@
 //!                                   +--> totals --> kind: families in /metrics
 //! ```
 //!
-//! In come the section `fan_in` of the configuration, the files, routers and the bus that it names, and questions of the HTTP
-//! thread; out come merged metrics. Instances are asked for a question only, never for `/metrics`. Without a source in the
-//! configuration there is no table, and nothing is asked.
+//! In: the section `fan_in` of the configuration, the files, routers and bus that it names, and questions of the HTTP thread.
+//! Out: merged metrics. The agent asks instances only to answer such a question, never for `/metrics`. Without a source in the
+//! configuration, the agent has no table and asks no instance.
 
 mod answers;
 mod ask;

@@ -1,11 +1,11 @@
 //! The path at which each instance of a question is asked. Pure.
 //!
-//! In: the allowed paths of the configuration, the table, and the path that the caller names. Out: a path, or that the caller's is not
-//! allowed. Instances whose source names their path have that one.
+//! In: the allowed paths of the configuration, the table, and the path that the caller names. Out: a path, or the result that the
+//! caller's path is not allowed. The path that the source of an instance states always holds.
 //!
-//! A rule means an application by its id, its name, its names, or one of its routes, in any case. It also holds for every address that
-//! a request with the text of the rule would find, by whatever the caller finds it. If several rules mean an instance, the first one in
-//! the file counts.
+//! A rule names an application by its id, its name, its names, or one of its routes, ignoring case. It also holds for every
+//! address that a request with the text of the rule would find, even if the caller's request finds that address in another way.
+//! If several rules apply to an instance, the first one in the file counts.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use hyper::http::uri::PathAndQuery;
 use super::table::{FanInInstance, InstanceTable, WantedInstances};
 use crate::config::{HostPort, PathRule};
 
-/// Where the metrics of an instance are if neither the caller nor the configuration says so.
+/// The path of an instance's metrics if neither the caller nor the configuration names one.
 const METRICS: &str = "/metrics";
 
 /// The rules of the configuration.
@@ -25,11 +25,11 @@ pub(super) struct AllowedPaths {
     paths: Vec<Vec<PathAndQuery>>,
     /// The first rule of each application, by its text in lower case.
     rules: BTreeMap<String, usize>,
-    /// What finds the addresses for which each rule holds.
+    /// The look-up that finds the addresses for which each rule holds, with the number of the rule.
     places: Vec<(WantedInstances, usize)>,
 }
 
-/// The rules as they hold for one question.
+/// The rules, applied to the table of one question.
 #[derive(Debug)]
 pub(super) struct QuestionPaths<'a> {
     allowed: &'a AllowedPaths,
@@ -76,8 +76,8 @@ impl AllowedPaths {
 }
 
 impl QuestionPaths<'_> {
-    /// The path at which an instance is asked if its source names none; `None`: the caller names one that is not allowed. `stored`:
-    /// the path of the service broker for the application, which wins if it is allowed.
+    /// The path at which an instance is asked if its source names none; `None`: the caller's path is not allowed. `stored`: the
+    /// path that the service broker has stored for the application; if allowed, it wins over the caller's path.
     pub(super) fn of(
         &self,
         instance: &FanInInstance,
@@ -96,7 +96,7 @@ impl QuestionPaths<'_> {
         }
     }
 
-    /// The allowed paths of an instance; `None`: the caller may name any.
+    /// The allowed paths of an instance; `None`: the caller may name any path.
     fn rule(&self, instance: &FanInInstance) -> Option<&[PathAndQuery]> {
         if self.allowed.rules.is_empty() || instance.metric_path.is_some() {
             return None;

@@ -126,7 +126,7 @@ fn default_path_is_metrics_if_that_is_allowed() {
 }
 
 #[test]
-fn first_rule_that_means_the_instance_counts() {
+fn first_matching_rule_counts() {
     let allowed = rules(&[
         ("b.example.com", &["/b"]),
         ("a.example.com", &["/a"]),

@@ -133,7 +133,7 @@ fn route_longer_than_2048_bytes_is_no_route() {
 }
 
 #[test]
-fn other_shapes_are_refused_with_their_line() {
+fn table_of_another_shape_is_refused_with_the_line() {
     for (text, line) in [
         ("", 1),
         ("[]", 1),

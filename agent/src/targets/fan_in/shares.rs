@@ -1,8 +1,9 @@
-//! What one application may take of the bounds that all share: places of instances that are asked at the same time, and room for
+//! The share of each application in two common bounds: places for instances that are asked at the same time, and memory for
 //! bodies. The node's own processes of one user count as one application, because a process may choose the name of its group.
 //!
-//! An application takes a place only while it holds fewer than [`OF_FREE`] times as many as are free: three quarters if it is alone. So
-//! applications that hang leave places for others, the fewer, the more of them hang. Room for bodies has a like rule ([`BodyRoom`]).
+//! An application takes a place only while it holds fewer than [`OF_FREE`] times the number of free places: at most three
+//! quarters of all if it is alone. So applications that hang always leave places for others; the more of them hang, the fewer
+//! places are left. [`BodyRoom`] has a similar rule for memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,10 +15,10 @@ use tokio::sync::Notify;
 use super::table::{FanInApplication, FanInInstance};
 use crate::targets::client::BodyRoom;
 
-/// Places of an application, in times of those that are free.
+/// Most places of an application, as a multiple of the free places.
 const OF_FREE: usize = 3;
 
-/// The bounds, and what each application has of them. It lives on the targets thread.
+/// Both bounds, and the share of each application. It lives on the targets thread.
 #[derive(Debug)]
 pub(super) struct FanInShares {
     places: Rc<FreePlaces>,
@@ -29,7 +30,7 @@ pub(super) struct FanInShares {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum ShareOwner {
     Application(Arc<FanInApplication>),
-    /// The user of processes of the node.
+    /// The user who runs processes of the node.
     User(u32),
 }
 
@@ -53,7 +54,7 @@ struct FreePlaces {
 pub(super) struct InstancePlace(FanInShare);
 
 impl FanInShares {
-    /// `places`: of all instances together. `room`: bytes of all bodies.
+    /// `places`: instances asked at the same time, in all. `room`: bytes of all bodies.
     pub(super) fn of(places: usize, room: usize) -> Self {
         Self {
             places: Rc::new(FreePlaces {
@@ -92,7 +93,7 @@ impl FanInShare {
     /// Waits for a place.
     pub(super) async fn place(&self) -> InstancePlace {
         loop {
-            // Created before the check, so that no place that gets free is missed.
+            // Created before the check, so that no freed place is missed.
             let freed = self.places.freed.notified();
             let free = self.places.count.get();
             if self.held.get() < OF_FREE * free {
@@ -149,7 +150,7 @@ mod tests {
         }
     }
 
-    /// As many places as the application gets.
+    /// All places that the application can get.
     fn take_all(shares: &FanInShares, application: &str) -> Vec<InstancePlace> {
         let share = shares.of_instance(&instance(application));
         std::iter::from_fn(|| take(&share)).collect()
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn place_that_gets_free_is_given_to_who_waits() {
+    fn freed_place_goes_to_a_waiting_instance() {
         let shares = FanInShares::of(1, 0);
         let places = take_all(&shares, "a");
         let other = shares.of_instance(&instance("b"));

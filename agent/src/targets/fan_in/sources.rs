@@ -1,13 +1,14 @@
-//! The sources of instances: what each has shown last, and the table of it all.
+//! The sources of instances: the last good content of each, and one table of all of them.
 //!
 //! ```text
 //! question --look at most once a second--> readers: files of each source --what has changed--> last good content --> table
 //!                                      +-> routers, and what was heard on the bus --+
 //! ```
 //!
-//! Nothing looks on a timer, but a bus is listened to all the time: a question that comes a second or more after the last look
-//! looks first, and asks the routers that were not asked for 15 s, for a second at most. A source that fails keeps what it has
-//! shown last, until that expires, and does not hold up the others for longer than its readers wait for a file.
+//! The agent listens to a bus all the time. It reads files and asks routers only for a question: one that comes 1 s or more after
+//! the last look begins a new look, which waits at most 1 s for routers and asks each of them at most every 15 s. If a source
+//! fails, its last good content stays in use until it expires. A failing source delays the others at most for as long as a reader
+//! waits for a file.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,13 +33,13 @@ use crate::targets::client::HostNames;
 use crate::targets::failure::Failure;
 use crate::targets::readers::{BlockingJob, Readers};
 
-/// Age of a look up to which it serves questions.
+/// A look serves questions for this long.
 const FRESH: Duration = Duration::from_secs(1);
-/// The same for an answer of a router.
+/// Least time between two questions to a router.
 const POLL: Duration = Duration::from_secs(15);
-/// The same, if it has failed: one that hangs holds up a question for a second each time.
+/// The same after a failure. A router that hangs delays a question by 1 s each time.
 const RETRY: Duration = Duration::from_secs(5);
-/// The files are the administrator's.
+/// The administrator owns the files, so their readers are charged to root.
 const ROOT: u32 = 0;
 
 /// All sources of the configuration. It lives on the targets thread.
@@ -56,17 +57,17 @@ struct KnownSources {
     table: Arc<InstanceTable>,
 }
 
-/// What is known of a source.
+/// The last state of a source.
 #[derive(Debug)]
 struct KnownSource {
     origin: SourceOrigin,
     /// When it was last asked, if it is a router.
     asked: Option<Instant>,
-    /// Sorted by path, so that the order of instances does not depend on that of the directory.
+    /// Sorted by path, so that the order of instances does not depend on the order of names in the directory.
     files: BTreeMap<PathBuf, KnownFile>,
-    /// Why the last look has not found all files.
+    /// Why the last look did not find all files.
     fault: Option<FileFault>,
-    /// When it last had no fault at all.
+    /// When the source was last without any fault.
     good_at: Option<Instant>,
     failures: [u64; Failure::OF_SOURCES.len()],
 }
@@ -80,7 +81,7 @@ enum SourceOrigin {
 
 #[derive(Debug, Default)]
 struct KnownFile {
-    /// Of the content that was read last, good or not.
+    /// The stamp of the content that was read last, good or not.
     stamp: Option<FileStamp>,
     /// The last good content.
     found: FoundInstances,
@@ -117,15 +118,15 @@ impl Sources {
         }
     }
 
-    /// Listens to the bus, if there is one, without an end. To be run in a `LocalSet`.
+    /// Starts the task that listens to the bus, if there is one. To be run in a `LocalSet`.
     pub(super) fn listen(&self) {
         if let Some(bus) = self.known.borrow().bus() {
             tokio::task::spawn_local(Rc::clone(bus).listen());
         }
     }
 
-    /// Looks at all sources, unless that was done within the last second. Returns at `end` at the latest; then what was known
-    /// before stays.
+    /// Looks at all sources, unless the last look ended less than a second ago. Returns at `end` at the latest; the last good
+    /// content then stays in use.
     pub(crate) async fn refresh(&self, end: Instant) {
         let Ok(mut last) = timeout_at(end, self.last.lock()).await else {
             return;
@@ -138,7 +139,7 @@ impl Sources {
             (known.jobs(), known.due())
         };
         let looking = self.readers.run_all(ROOT, end, jobs);
-        // A router that is silent leaves the instances most of the time.
+        // A router that does not answer leaves most of the question's time to the instances.
         let left = end.saturating_duration_since(Instant::now());
         let asking = ask_all(routers, Instant::now() + EACH.min(left / 4));
         let (mut looks, answers) = tokio::join!(looking, asking);
@@ -154,7 +155,7 @@ impl Sources {
         Arc::clone(&self.known.borrow().table)
     }
 
-    /// The time since all sources could be used; `None` if that never was so.
+    /// The time since all sources were without fault; `None` if one never was.
     pub(crate) fn age(&self) -> Option<Duration> {
         let known = self.known.borrow();
         let ages = known
@@ -172,7 +173,7 @@ impl Sources {
         of_sources + known.bus().map_or(0, |bus| bus.malformed())
     }
 
-    /// Writes the families, also for the source of processes.
+    /// Writes the families of all sources; `processes`: the counts of the node's own processes as a source.
     pub(super) fn write(&self, processes: Option<SourceCounts>, out: &mut Writer) {
         let known = self.known.borrow();
         let now = Instant::now();
@@ -212,7 +213,7 @@ pub(super) async fn ask_all(
 }
 
 impl SourceCounts {
-    /// `None` if there is no source.
+    /// The numbers of all `sources` of one kind; `None` if there is none.
     fn of<'a>(sources: impl Iterator<Item = &'a KnownSource>, now: Instant) -> Option<Self> {
         sources.fold(None, |counts, source| {
             let age = source.good_at.map(|at| now.duration_since(at));
@@ -247,7 +248,7 @@ impl KnownSources {
         jobs.collect()
     }
 
-    /// The routers that were not asked for some time; from now on they count as asked.
+    /// The routers that are due to be asked again; they count as asked from now on.
     fn due(&mut self) -> Vec<(usize, Rc<Gorouter>)> {
         let now = Instant::now();
         let sources = self.sources.iter_mut().enumerate();
@@ -276,7 +277,7 @@ impl KnownSources {
         })
     }
 
-    /// What the bus shows now.
+    /// The live entries of the bus, if there is one.
     fn bus_look(&self) -> Option<SourceAnswer> {
         let mut sources = self.sources.iter().enumerate();
         sources.find_map(|(index, source)| match &source.origin {
@@ -305,7 +306,8 @@ impl KnownSources {
 }
 
 impl KnownSources {
-    /// Keeps the first instances of all. Those that were left out are read again when there is room for them.
+    /// Cuts the instances of all sources to [`MOST_INSTANCES`], the last ones first. A file that was cut is read again when there
+    /// is room.
     fn bound(&mut self) {
         let sources = self.sources.iter_mut();
         let mut files: Vec<&mut KnownFile> =
@@ -329,7 +331,7 @@ impl KnownSource {
         }
     }
 
-    /// `None` if it has no files.
+    /// The job that reads its files; `None` if the source is no file.
     fn job(&self) -> Option<BlockingJob<SourceLook>> {
         let SourceOrigin::Files(source) = &self.origin else {
             return None;
@@ -341,7 +343,7 @@ impl KnownSource {
         Some(Box::new(move || source.look(&stamps)))
     }
 
-    /// Takes over the result of a look. Returns whether the instances have changed.
+    /// Takes the result of a look. Returns whether the instances have changed.
     fn note(&mut self, look: Result<SourceLook, Failure>) -> bool {
         let look = match look {
             Ok(look) => look,
@@ -367,7 +369,7 @@ impl KnownSource {
             self.files.insert(path, file);
         }
         match look.fault {
-            // More files may be there than were found.
+            // The look may have missed files, so those known before stay.
             Some(fault) => {
                 self.files.extend(former);
                 self.fail(fault);
@@ -407,7 +409,7 @@ impl KnownFile {
         match look {
             FileLook::Unchanged => false,
             FileLook::Failed(fault) => {
-                // Whatever can be opened next is read.
+                // The next file that can be opened at this path is read, changed or not.
                 self.stamp = None;
                 report(&mut self.fault, fault);
                 false
@@ -445,7 +447,7 @@ impl KnownFile {
     }
 }
 
-/// Keeps a fault, and logs one that is new.
+/// Stores a fault, and logs it if it differs from the last one.
 fn report(last: &mut Option<FileFault>, fault: FileFault) {
     if last.as_ref() != Some(&fault) {
         log::warn!(

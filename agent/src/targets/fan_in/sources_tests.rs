@@ -20,7 +20,7 @@ fn sources(config: &FanInConfig) -> Sources {
     Sources::new(config, &Rc::new(HostNames::start(|| ())))
 }
 
-/// What the table has after a look; the last one counts as old.
+/// The content of the table after a look that is not skipped because the last one is fresh.
 async fn seen(sources: &Sources) -> Vec<String> {
     *sources.last.lock().await = None;
     sources
@@ -147,7 +147,7 @@ async fn entries_of_an_old_file_have_expired() {
 }
 
 #[tokio::test]
-async fn pipe_without_a_writer_holds_nothing_up() {
+async fn pipe_without_a_writer_is_a_fault_and_does_not_block() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("routes.json");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
@@ -165,7 +165,7 @@ async fn pipe_without_a_writer_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn pattern_finds_files_that_come_change_and_go() {
+async fn pattern_finds_added_changed_and_removed_files() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let group = |address: &str| format!("- targets: ['{address}']\n  labels: {{app: r}}\n");

@@ -1,7 +1,7 @@
-//! What the sources of a configuration show now, for commands that print it and end. Blocks.
+//! The current content of all sources of a configuration, for commands that print it and end. Blocks.
 //!
-//! In comes the section `fan_in`; out come the entries that an agent would ask, each with its file or router, and what cannot be used.
-//! The files are read first; routers and names are asked only if the command wants it, for [`EACH`] each.
+//! In: the section `fan_in`. Out: the entries that an agent would ask, each with its file or router, and the problems found. The
+//! files are read first; routers and the resolver are asked only if the command wants it, for [`EACH`] each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,12 +23,12 @@ use crate::targets::asking::EACH;
 use crate::targets::client::HostNames;
 use crate::targets::failure::Failure;
 
-/// The sources as they are now.
+/// The content of the sources.
 #[derive(Debug, Default)]
 pub(crate) struct FanInSurvey {
-    /// In the order of routes and addresses.
+    /// Sorted by route and address.
     pub(crate) entries: Vec<SurveyedEntry>,
-    /// Each with the file, and the line if there is one.
+    /// Each names the file, and the line if there is one.
     pub(crate) problems: Vec<String>,
     /// What the service broker has stored.
     stored: Bindings,
@@ -59,10 +59,10 @@ impl FanInSurvey {
         survey
     }
 
-    /// Asks the routers, too, and then for the addresses of all names, without a connection to an instance.
+    /// Asks the routers, too, and then the resolver for the addresses of all names. Connects to no instance.
     ///
     /// # Errors
-    /// The system gives no runtime for it.
+    /// The runtime cannot be created.
     pub(crate) fn ask(&mut self, config: &FanInConfig) -> std::io::Result<()> {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build()?;
@@ -111,7 +111,7 @@ impl FanInSurvey {
         urls.collect()
     }
 
-    /// The sort is stable: of entries that lead to the same place, an agent asks the first.
+    /// The sort is stable: of several entries for the same place, an agent asks the first.
     fn sort(&mut self) {
         self.entries.sort_by(|a, b| {
             let key = |one: &SurveyedEntry| (one.route.clone(), one.instance.address.clone());
@@ -132,7 +132,7 @@ impl FanInSurvey {
                     self.problems.push(fault.cause + &waited);
                     continue;
                 }
-                // Nothing was known.
+                // Unreachable: no file was known before.
                 FileLook::Unchanged => continue,
             };
             let shown = path.display();
@@ -160,7 +160,7 @@ impl FanInSurvey {
     }
 }
 
-/// The hosts that have no address at `end`.
+/// The hosts whose names have no address by `end`.
 async fn unresolved(
     hosts: BTreeSet<HostPort>,
     names: &Rc<HostNames>,
@@ -179,7 +179,7 @@ async fn unresolved(
     unresolved.into_iter().collect()
 }
 
-/// Where the agent asks an instance; `path`: if its source names none.
+/// The URL at which the agent asks an instance; `path`: if its source names none.
 pub(crate) fn url(instance: &FanInInstance, path: &str) -> String {
     let scheme = if instance.is_tls { "https" } else { "http" };
     let path = instance.metric_path.as_deref().unwrap_or(path);
@@ -187,7 +187,7 @@ pub(crate) fn url(instance: &FanInInstance, path: &str) -> String {
 }
 
 impl SurveyedEntry {
-    /// By what a request finds it.
+    /// The keys by which a request finds it.
     pub(crate) fn found_by(&self) -> &'static str {
         let application = &self.instance.application;
         let has_names = ![
@@ -205,7 +205,7 @@ impl SurveyedEntry {
         }
     }
 
-    /// How long it is asked.
+    /// How long the agent keeps asking it.
     pub(crate) fn until(&self, now: Instant) -> String {
         match self.instance.expires {
             None => "always".to_owned(),

@@ -1,14 +1,14 @@
 //! The table of instances, and the look-ups in it. Pure.
 //!
-//! In come instances, each with the route under which it was found; out come those that a request wants, in a fixed order.
+//! In: instances, each with the route under which it was found. Out: the instances that a request wants, in a fixed order.
 //!
 //! | wanted | found |
 //! | --- | --- |
 //! | organization, space and name of an application; its id | its instances of process type `web` |
 //! | a route | all instances of the route, those of platform components too |
 //!
-//! An address is asked once: an application stands under each of its routes, so the same address occurs in several of them. A name is
-//! another place than an address, also than one that it resolves to.
+//! Each address is asked once, although an application is listed under each of its routes and the same address occurs in several
+//! of them. A host name and an address are different places, even if the name resolves to that address.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,29 +18,29 @@ use crate::config::HostPort;
 use crate::process::ProcessId;
 use crate::targets::files::FileKey;
 
-/// An instance of an application, as one of its routes leads to it.
+/// An instance of an application, as listed under one of its routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FanInInstance {
-    /// Where it is asked.
+    /// The address or host name, with the port, at which it is asked.
     pub(crate) address: HostPort,
     pub(crate) is_tls: bool,
-    /// The name that its certificate must have; `None`: that of the address.
+    /// The name that its certificate must have; `None`: the host of `address`.
     pub(crate) server_name: Option<String>,
-    /// The value of the header `Host`; `None`: the address.
+    /// The value of the header `Host`; `None`: `address`.
     pub(crate) host: Option<String>,
-    /// Where its metrics are, beginning with a slash; `None`: the caller decides.
+    /// The path of its metrics, beginning with a slash; `None`: the source states none.
     pub(crate) metric_path: Option<String>,
     /// The labels that each of its series gets, in the order in which they are written.
     pub(crate) labels: Vec<(String, String)>,
-    /// Whose instance it is.
+    /// The application that it belongs to.
     pub(crate) application: Arc<FanInApplication>,
     /// Whether look-ups by name and by id find it.
     pub(crate) is_web: bool,
-    /// When it is forgotten unless its source shows it again; `None`: never.
+    /// When it expires unless its source lists it again; `None`: never.
     pub(crate) expires: Option<Instant>,
-    /// What a connection must have reached before anything is sent, if it is a process of the node.
+    /// For a process of the node: the listener that a connection must have reached before the agent sends anything.
     pub(crate) listener: Option<Arc<NodeListener>>,
-    /// The name of the external exporter that this is, asked for its application; `None`: it is an instance.
+    /// The name of the external exporter, if this is a question to one for `application`; `None`: this is an instance.
     pub(crate) exporter: Option<Arc<str>>,
 }
 
@@ -51,13 +51,13 @@ pub(crate) struct NodeListener {
     pub(super) inode: u64,
     /// Whether it is in the agent's network namespace.
     pub(super) is_own: bool,
-    /// The user whose share its process takes.
+    /// The user to whose share its process counts.
     pub(super) user: u32,
     /// The network namespace.
     pub(super) namespace: FileKey,
 }
 
-/// An application. A text that its source does not state is empty; components of the platform have no text at all.
+/// An application. Texts that its source does not state are empty; for components of the platform, all are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FanInApplication {
     pub(crate) organization_id: String,
@@ -75,7 +75,7 @@ pub(crate) struct RoutedInstance {
     pub(crate) instance: Arc<FanInInstance>,
 }
 
-/// What a request asks for.
+/// The instances that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum WantedInstances {
     /// An application by its names.
@@ -92,7 +92,7 @@ pub(crate) enum WantedInstances {
     Node,
 }
 
-/// All instances that are known. Its sources bound their number.
+/// All known instances. The sources bound their number.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct InstanceTable {
     by_route: Instances<String>,
@@ -100,7 +100,7 @@ pub(crate) struct InstanceTable {
     by_names: Instances<[String; 3]>,
 }
 
-/// Instances by what leads to them, each list sorted by [`order`]. Of equal ones, the one whose source comes first stands first.
+/// Instances by the key of a look-up, each list sorted by [`order`]. Equal instances keep the order of their sources.
 type Instances<K> = BTreeMap<K, Vec<Arc<FanInInstance>>>;
 
 impl FanInApplication {
@@ -116,7 +116,7 @@ impl FanInApplication {
         ]
     }
 
-    /// Its id, else its names; empty if its source states none.
+    /// Its id, else its names; empty if its source states neither.
     pub(crate) fn shown(&self) -> String {
         let names = [&self.organization_name, &self.space_name, &self.name];
         let names = names.map(String::as_str).into_iter();
@@ -149,13 +149,13 @@ pub(crate) const APPLICATION_LABELS: [&str; 6] = [
 ];
 
 impl WantedInstances {
-    /// What a part of a URL's path asks for; `None` if it asks for nothing, or is no percent-encoded UTF-8.
+    /// The instances that one segment of a URL's path asks for; `None` if it is empty, or is no percent-encoded UTF-8.
     pub(crate) fn in_path(escaped: &str) -> Option<Self> {
         Self::named(&unescape(escaped)?)
     }
 
-    /// What the text asks for, in this order: three parts with slashes between them are names, a UUID is an id, and all else is
-    /// a route. `None` if it is empty.
+    /// The instances that the text asks for: three parts separated by slashes are names, a UUID is an id, and anything else is a
+    /// route. `None` if it is empty.
     pub(crate) fn named(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
@@ -169,7 +169,7 @@ impl WantedInstances {
         }
     }
 
-    /// The route that the text asks for, also if it has three parts; `None` if it is empty.
+    /// Reads the text as a route, even if it has three parts; `None` if it is empty.
     pub(crate) fn route(text: &str) -> Option<Self> {
         let route = plain_route(text);
         (!route.is_empty()).then_some(Self::Route(route))
@@ -177,7 +177,7 @@ impl WantedInstances {
 }
 
 impl InstanceTable {
-    /// The table of these instances. Of two that lead to the same place, the first one counts.
+    /// The table of these instances. Of two at the same place, the first one counts.
     pub(crate) fn of(instances: impl IntoIterator<Item = RoutedInstance>) -> Self {
         let mut table = Self::default();
         for RoutedInstance { route, instance } in instances {
@@ -205,13 +205,13 @@ impl InstanceTable {
             .values_mut()
             .chain(table.by_id.values_mut())
             .chain(table.by_names.values_mut());
-        // The sort is stable: of equal places, the first one stays first.
+        // The sort is stable: among equal places, the first instance stays first.
         lists.for_each(|list| list.sort_by(|a, b| order(a).cmp(&order(b))));
         table
     }
 
-    /// The instances that are wanted and have not expired: sorted by address, each address once, or once for each path if its
-    /// source shows several.
+    /// The wanted instances that have not expired, sorted by address: each address once, or once for each path if the source
+    /// lists several.
     pub(crate) fn look_up(
         &self,
         wanted: &WantedInstances,
@@ -238,7 +238,7 @@ impl InstanceTable {
 }
 
 impl FanInInstance {
-    /// Bytes of its own texts.
+    /// Bytes of the texts that it does not share with other instances.
     pub(super) fn text(&self) -> usize {
         let labels = self.labels.iter();
         let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
@@ -247,18 +247,18 @@ impl FanInInstance {
         labels + texts.sum::<usize>() + self.address.name().map_or(0, str::len)
     }
 
-    /// Whether its time has not run out.
+    /// Whether it has not expired.
     pub(crate) fn is_live(&self, now: Instant) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 }
 
-/// The place that is asked.
+/// The sort key: the place that is asked.
 fn order(instance: &FanInInstance) -> (&HostPort, Option<&str>) {
     (&instance.address, instance.metric_path.as_deref())
 }
 
-/// A route as the table has it: in lower case, without a query.
+/// A route in the form that the table uses: in lower case, without a query.
 pub(super) fn plain_route(text: &str) -> String {
     let (route, _) = text.split_once('?').unwrap_or((text, ""));
     route.to_lowercase()

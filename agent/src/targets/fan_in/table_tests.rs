@@ -41,7 +41,7 @@ fn ports(table: &InstanceTable, what: &str) -> Vec<u16> {
 }
 
 #[test]
-fn wanted_is_names_an_id_or_a_route() {
+fn requested_text_is_names_an_id_or_a_route() {
     let names = |organization: &str, space: &str, application: &str| {
         Some(WantedInstances::Names {
             organization: organization.to_owned(),

@@ -1,4 +1,4 @@
-//! Totals of the fan-in since the start, and the families that show them in `/metrics`. No instance has a series there.
+//! Totals of fan-in since the start, and the families that show them in `/metrics`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::targets::outcomes::FAILURES;
 
 /// Most applications and most instances with counts of their own; fetches of further ones are counted without labels.
 const MOST_COUNTED: usize = 1000;
-/// Most bytes of labels in a family whose labels come from sources; the series have to find room in the exposition.
+/// Most bytes of labels in a family whose labels come from sources, so that the family fits into the exposition.
 const MOST_LABELS: usize = 128 << 10;
 
 static ANSWERS: Descriptor = Descriptor {
@@ -150,7 +150,7 @@ pub(super) const DESCRIPTORS: [&Descriptor; 10] = [
     &TABLE_FAILED,
 ];
 
-/// What became of a question.
+/// The outcome of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerOutcome {
     Merged,
@@ -191,12 +191,13 @@ impl FanInTotals {
         self.answers[outcome as usize] += 1;
     }
 
-    /// A question shares the answer of another one.
+    /// Counts a question that shares the answer of another one.
     pub(super) fn count_shared(&mut self) {
         self.shared += 1;
     }
 
-    /// These instances were asked within `took`. Those that answered are counted by [`Self::count_made`].
+    /// Counts the failures of instances that were asked, and `took`, the time it took to ask all. [`Self::count_made`] counts the
+    /// instances that answered.
     pub(super) fn count_asked(&mut self, asked: &[AskedInstance], took: Duration) {
         self.asking += took;
         for one in asked {
@@ -206,7 +207,7 @@ impl FanInTotals {
         }
     }
 
-    /// An answer was made within `took`.
+    /// Counts an answer, and `took`, the time of its merge.
     pub(super) fn count_made(&mut self, made: &Made, took: Duration) {
         self.merging += took;
         self.received += made.received_bytes;
@@ -254,7 +255,7 @@ impl FanInTotals {
         }
     }
 
-    /// Writes the families; those of promfetcher about the table are of `sources`.
+    /// Writes the families; promfetcher's two families about the table show `sources`.
     pub(super) fn write(&self, sources: &Sources, out: &mut Writer) {
         let mut answers = out.family(&ANSWERS);
         for ((_, outcome), count) in AnswerOutcome::ALL.iter().zip(self.answers) {
@@ -306,7 +307,7 @@ fn application_labels(instance: &FanInInstance) -> [&str; 6] {
     ]
 }
 
-/// Counts by labels, of at most [`MOST_COUNTED`] of them and [`MOST_LABELS`] bytes.
+/// Counts by label values: at most [`MOST_COUNTED`] sets of values with [`MOST_LABELS`] bytes.
 #[derive(Debug)]
 struct CountsByLabels<const N: usize> {
     counts: BTreeMap<[String; N], u64>,
@@ -323,7 +324,7 @@ impl<const N: usize> Default for CountsByLabels<N> {
 }
 
 impl<const N: usize> CountsByLabels<N> {
-    /// Counts one more with these labels, or with empty ones if there is no room.
+    /// Counts one with these label values, or with empty ones if there is no room.
     fn add(&mut self, labels: [&str; N]) {
         let bytes = self.bytes + labels.iter().map(|label| label.len()).sum::<usize>();
         let labels = labels.map(str::to_owned);

@@ -1,15 +1,15 @@
-//! Opens files of strangers: what the owner of a directory puts into it leads nowhere else, and opening it has no effect.
+//! Opens files that other users control: no name in a directory leads out of it, and opening a file has no side effect.
 //!
-//! In come a directory that is open and a path below it; out come descriptors with owner, identity and number of links, bytes of
-//! small regular files, names, and whether a lock is held. Everything goes through descriptors: a directory that is exchanged
-//! between two steps changes nothing.
+//! In: an open directory and a path below it. Out: descriptors with owner, identity and number of links, bytes of small regular
+//! files, names, and whether a lock is held. Every step uses descriptors, so a user gains nothing by replacing a directory
+//! between two steps.
 //!
 //! ```text
 //! Place --Rule, O_PATH--> fstat: regular?  --/proc/self/fd/N--> open to read: the file that was looked at
 //! ```
 //!
-//! A call may block for ever if the file system is dead, so all of this belongs into a reader (`readers.rs`). Whose files are
-//! trusted is decided by the callers.
+//! A call may block for ever if the file system is dead, so all of this belongs in a reader (`targets/readers`). Left to others:
+//! which owners to trust.
 
 mod resolve;
 mod watch;
@@ -34,11 +34,11 @@ use super::failure::Failure;
 
 /// Largest file that is read, bytes.
 pub(super) const MOST_BYTES: u64 = 64 << 10;
-/// Most names of a directory that are looked at.
+/// Most names read of a directory.
 pub(super) const MOST_NAMES: u64 = 65_536;
-/// Bytes that a file is given beyond its size, which is not known for files in `/proc`.
+/// Bytes of the buffer beyond the size of a file; files in `/proc` have no known size.
 const ROOM: usize = 1024;
-/// Bytes of names that one system call returns.
+/// Size of the buffer for the names that one system call returns.
 const LISTING: usize = 32 << 10;
 
 /// The identity of a file, the same for all its paths: device and inode.
@@ -53,23 +53,23 @@ pub(super) struct Place {
     pub(super) uid: u32,
 }
 
-/// A regular file that is not open yet.
+/// A regular file that is found but not open yet.
 #[derive(Debug)]
 pub(super) struct Regular {
     file: OwnedFd,
-    /// Bytes, as the kernel shows; that of a file in `/proc` is 0.
+    /// Size in bytes according to the kernel; 0 for a file in `/proc`.
     size: u64,
     pub(super) key: FileKey,
     /// The owner.
     pub(super) uid: u32,
-    /// Names that it has in its file system.
+    /// Number of hard links.
     pub(super) links: u64,
-    /// When it was last changed (`st_ctime`), nanoseconds since the epoch.
+    /// Time of its last change (`st_ctime`), nanoseconds since the epoch.
     pub(super) changed_ns: u64,
 }
 
 impl Place {
-    /// Opens a directory by a path that only the administrator and the kernel choose: links are followed.
+    /// Opens a directory by a path that only the administrator or the kernel chooses. Follows links.
     ///
     /// # Errors
     /// The reason.
@@ -89,8 +89,7 @@ impl Place {
         Self::of(directory, &stat)
     }
 
-    /// Opens a directory below this one. `look` notices when the path may lead elsewhere, or when the directory may hold other
-    /// names.
+    /// Opens a directory below this one. `look` watches for changes of the path and of the names in the directory.
     ///
     /// # Errors
     /// The reason.
@@ -118,7 +117,7 @@ impl Place {
         Self::of(directory, &stat)
     }
 
-    /// The identity of the file behind a link of `/proc`, such as a namespace or a descriptor. It is not opened.
+    /// The identity of the file behind a link of `/proc`, such as a namespace or a descriptor. Does not open the file.
     ///
     /// # Errors
     /// The reason.
@@ -136,7 +135,7 @@ impl Place {
         Ok(target.into_bytes())
     }
 
-    /// Finds a regular file in this directory, [`Rule::Inside`].
+    /// Finds a regular file in this directory by [`Rule::Inside`].
     ///
     /// # Errors
     /// [`Failure::Malformed`] if it is something else, or the reason why it is not found.
@@ -154,8 +153,8 @@ impl Place {
         })
     }
 
-    /// Opens a socket file in this directory, [`Rule::Inside`], with `O_PATH`: it can be connected to as `/proc/self/fd/N`. Also
-    /// returns its owner.
+    /// Opens a socket file in this directory by [`Rule::Inside`], with `O_PATH`. The agent can connect to it as
+    /// `/proc/self/fd/N`. Also returns its owner.
     ///
     /// # Errors
     /// [`Failure::Malformed`] if it is something else, or the reason why it is not found.
@@ -165,8 +164,8 @@ impl Place {
         Ok((file, stat.st_uid))
     }
 
-    /// Calls `seen` with each name in the directory, without `.` and `..`, in the order of the directory.
-    /// Returns whether these were all; no more than [`MOST_NAMES`] are looked at.
+    /// Calls `seen` with each name in the directory, without `.` and `..`, in the order of the directory, up to [`MOST_NAMES`].
+    /// Returns whether these were all.
     ///
     /// # Errors
     /// The reason.
@@ -224,7 +223,7 @@ impl Regular {
     /// # Errors
     /// [`Failure::TooLarge`] beyond `most` bytes, or the reason.
     pub(super) fn read_up_to(&self, most: u64) -> Result<Vec<u8>, Failure> {
-        // With room behind the end, one call reads the file and another one finds its end.
+        // With spare room in the buffer, one call reads the file and a second one finds its end.
         let size = usize::try_from(self.size.min(most)).unwrap_or(0);
         let mut bytes = Vec::with_capacity(size + ROOM);
         let file = File::from(self.open()?);
@@ -237,7 +236,7 @@ impl Regular {
         Ok(bytes)
     }
 
-    /// Calls `seen` with each line, until it returns false. A line that is no UTF-8 is left out.
+    /// Calls `seen` with each line, until it returns false. Skips lines that are no UTF-8.
     ///
     /// # Errors
     /// [`Failure::TooLarge`] beyond `most` bytes, or the reason.
@@ -263,7 +262,7 @@ impl Regular {
         }
     }
 
-    /// Whether a process holds an exclusive flock on it. If not, this call holds a shared one for a moment.
+    /// Whether a process holds an exclusive flock on the file. If not, this call holds a shared one for a moment.
     ///
     /// # Errors
     /// The reason.
@@ -276,7 +275,7 @@ impl Regular {
         }
     }
 
-    /// Opens the file that was looked at, whatever has its name by now.
+    /// Opens the file that was found, even if its name belongs to another file by now.
     fn open(&self) -> Result<OwnedFd, Failure> {
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -312,7 +311,7 @@ pub(super) fn reason(error: Errno) -> Failure {
     match error {
         Errno::NOENT | Errno::SRCH | Errno::STALE => Failure::Gone,
         Errno::ACCESS | Errno::PERM => Failure::Denied,
-        // The agent has no descriptor or no memory for it.
+        // The agent has run out of descriptors or memory.
         Errno::MFILE | Errno::NFILE | Errno::NOMEM => Failure::Limit,
         _ => Failure::Malformed,
     }

@@ -1,7 +1,7 @@
-//! Resolves paths of which local users may change any part at any time.
+//! Resolves paths that local users may change at any time.
 //!
-//! In come a directory, a path below it and a [`Rule`]; out comes a descriptor with `O_PATH`, which opens nothing yet: no device,
-//! no pipe, no lock. The kernel resolves the path (`openat2`, Linux 5.6). Where it cannot, or where the seccomp filter of a
+//! In: a directory, a path below it and a [`Rule`]. Out: a descriptor with `O_PATH`, which does not open the file itself: no
+//! device, no pipe. The kernel resolves the path (`openat2`, Linux 5.6). On an older kernel, or if the seccomp filter of a
 //! container forbids that call, [`walk`] opens one name after another with the same result.
 
 use std::cell::Cell;
@@ -15,21 +15,21 @@ use rustix::io::Errno;
 
 /// Most symbolic links of one path: the limit of the kernel.
 const MOST_LINKS: u32 = 40;
-/// How often a path with `..` is tried again after a directory was renamed meanwhile.
+/// How often to retry a path with `..` if a directory was renamed meanwhile.
 const MOST_TRIES: u32 = 16;
-/// A place in the tree, and nothing opened.
+/// Flags to find a file without opening it.
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// The kinds of names that a path may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::targets) enum Rule {
-    /// Names in the directory and in directories of the same file system: no link, no mount point, no `..`.
+    /// Names in the directory and in directories below it of the same file system: no link, no mount point, no `..`.
     ///
-    /// Without mount points, a user cannot put a file system of his own (FUSE) in the way.
+    /// Without mount points, users cannot insert file systems of their own (FUSE).
     Inside,
-    /// As `Inside`, but mount points are crossed. For paths that the kernel has shown: these contain no link.
+    /// As `Inside`, but mount points are crossed. For paths from the kernel, which contain no link.
     Beneath,
-    /// Links and `..` are followed, as if the directory were the root (`chroot`). For paths that a person has written.
+    /// Links and `..` are followed, as if the directory were the root (`chroot`). For paths from a configuration.
     InRoot,
 }
 
@@ -47,14 +47,15 @@ impl Rule {
 }
 
 thread_local! {
-    /// Whether this thread has no `openat2`: neither the kernel nor the filter of a thread changes its mind.
+    /// Whether `openat2` is missing for this thread; neither the kernel nor the filter of a thread changes that later.
     static IS_WITHOUT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Opens `path` below a directory, and looks at it.
+/// Opens `path` below a directory, and reads its status.
 ///
 /// # Errors
-/// `XDEV` if the path leads out or into another file system, `LOOP` at a link that the rule forbids, otherwise that of `openat`.
+/// `XDEV` if the path leads out or into another file system, `LOOP` at a link that the rule forbids, otherwise the error of
+/// `openat`.
 pub(super) fn open(
     below: BorrowedFd<'_>,
     path: &[u8],
@@ -66,9 +67,9 @@ pub(super) fn open(
     for _ in 0..MOST_TRIES {
         match openat2(below, path, PLACE, Mode::empty(), rule.flags()) {
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // The filters of container runtimes refuse calls that they do not know with either.
+            // The filters of container runtimes refuse unknown calls with one of these errors.
             Err(error @ (Errno::NOSYS | Errno::PERM)) => {
-                // The other one may also be about this path.
+                // `PERM` may also be about this path.
                 IS_WITHOUT.set(error == Errno::NOSYS);
                 return walk(below, path, rule, |_| {});
             }
@@ -85,8 +86,8 @@ fn looked_at(found: OwnedFd) -> Result<(OwnedFd, Stat), Errno> {
 
 /// [`open`] without `openat2`. Calls `seen` with each directory before a name is looked up in it, and with the last one.
 ///
-/// Mount points are recognized before anything asks their file system, which may never answer. Before Linux 5.8 the device number
-/// of a directory has to do: a mount of the same file system, or one over a single file, is not recognized then.
+/// Mount points are recognized before any call reaches their file system, which may never answer. Before Linux 5.8, only the
+/// device number of a directory is known: a mount of the same file system, or one over a single file, is not recognized then.
 pub(super) fn walk(
     below: BorrowedFd<'_>,
     path: &[u8],
@@ -159,8 +160,8 @@ pub(super) fn walk(
     }
 }
 
-/// The number of the mount that a file was opened in, which the kernel knows without asking the file system; `None` before
-/// Linux 5.8.
+/// The id of the mount in which a file was opened. The kernel knows it without a call to the file system; `None` before Linux
+/// 5.8.
 fn mount_of(file: BorrowedFd<'_>) -> Option<u64> {
     let flags = AtFlags::EMPTY_PATH.union(AtFlags::STATX_DONT_SYNC);
     let found = statx(file, c"", flags, StatxFlags::MNT_ID).ok()?;
@@ -192,7 +193,7 @@ mod tests {
 
     type Opener = fn(BorrowedFd<'_>, &[u8], Rule) -> Result<OwnedFd, Errno>;
 
-    /// Both ways; `openat2` alone, so that a fallback does not hide its result.
+    /// Both ways to resolve a path. `openat2` has no fallback here, which would hide its result.
     const OPENERS: [(&str, Opener); 2] = [
         ("openat2", |below, path, rule| {
             openat2(below, path, PLACE, Mode::empty(), rule.flags())
@@ -206,7 +207,7 @@ mod tests {
         fstat(found).unwrap().st_ino
     }
 
-    /// A root with a directory, a file, and links of all kinds; beside it a secret.
+    /// A root with a directory, a file, and links of all kinds, and a secret file outside the root.
     fn tree() -> tempfile::TempDir {
         let tree = tempfile::tempdir().unwrap();
         let root = tree.path().join("root");
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_find_the_same_or_fail_the_same() {
+    fn kernel_and_walk_find_the_same_file_or_fail_with_the_same_error() {
         let tree = tree();
         let root = tree.path().join("root");
         let below = fs::File::open(&root).unwrap();
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn walk_shows_each_directory_before_it_looks_into_it() {
+    fn walk_reports_each_directory_before_a_name_is_looked_up_in_it() {
         let tree = tree();
         let root = tree.path().join("root");
         let below = fs::File::open(&root).unwrap();
@@ -383,7 +384,7 @@ mod tests {
                 let opened = is_done.recv_timeout(std::time::Duration::from_secs(20));
                 assert_eq!(opened, Ok(Err(Errno::XDEV)), "{name}");
             }
-            // The end of its server frees all threads that wait for it.
+            // When the server ends, all threads that wait for it return.
             drop(server);
         });
     }
@@ -419,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn kernel_or_filter_without_openat2_is_walked_around() {
+    fn path_is_walked_if_kernel_or_filter_lacks_openat2() {
         for error in [libc::ENOSYS, libc::EPERM] {
             let tree = tree();
             let path = tree.path().join("root");

@@ -60,7 +60,7 @@ fn file_that_is_not_regular_is_not_opened() {
 }
 
 #[test]
-fn file_that_was_looked_at_is_read_although_its_name_is_taken_by_another() {
+fn found_file_is_read_although_another_file_has_taken_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     fs::write(&path, "first").unwrap();
@@ -85,7 +85,7 @@ fn file_beyond_the_limit_is_too_large() {
 }
 
 #[test]
-fn only_a_socket_is_taken_for_a_socket() {
+fn file_other_than_a_socket_is_malformed() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("agents.s")).unwrap();
     let _listener = UnixListener::bind(folder.path().join("agents.s/api")).unwrap();
@@ -116,7 +116,7 @@ fn only_a_socket_is_taken_for_a_socket() {
 }
 
 #[test]
-fn exclusive_lock_is_seen_and_a_test_leaves_none() {
+fn exclusive_lock_is_detected_and_the_check_leaves_no_lock() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lock");
     fs::write(&path, "").unwrap();

@@ -1,18 +1,19 @@
-//! Notices that directories may have changed, so that they need not be listed again while they have not.
+//! Detects changes of directories, so that unchanged directories need not be listed again.
 //!
-//! In come the directories on the way to the listed one, each before a name is looked up in it, and the tables of mounts; out
-//! comes a [`Stillness`], which ends before the same look can find anything else.
+//! In: the directories on the path to the listed one, each before a name is looked up in it, and the tables of mounts. Out: a
+//! [`Stillness`]. While it lasts, another look would find the same.
 //!
 //! ```text
 //! Watcher::begin --> WatchedLook: watch, look up, watch, ..., list --> Stillness --lasts?--> the last result, or look again
 //! ```
 //!
-//! The kernel reports changes by inotify. A watch ends with its first event (`IN_ONESHOT`): the queue holds at most two events for each, so
-//! no user can fill it, and a busy directory costs nothing between two looks. Mounts cause no such event; the table of mounts
-//! becomes readable instead. Asking whether a stillness lasts touches no file system, so it cannot block.
+//! The kernel reports changes by inotify. A watch ends with its first event (`IN_ONESHOT`): the queue holds at most two events
+//! for each, so no user can fill it, and a busy directory costs nothing between two looks. Mounts cause no such event; the table
+//! of mounts becomes readable instead. The check whether a stillness lasts reaches no file system, so it cannot block.
 //!
-//! Changes that another machine or a server makes cause no event. So only file systems are watched that have none ([`is_local`]);
-//! a look that passes others, or that the kernel gives no watch, is followed by the next look, as if there were no watcher.
+//! Changes that another machine or a server makes cause no event. So only local file systems are watched ([`is_local`]). A look
+//! that passes other file systems, or for which the kernel gives no watch, has no stillness, and the next look lists the
+//! directories again.
 
 use std::collections::HashSet;
 use std::mem;
@@ -29,14 +30,14 @@ use rustix::io::read;
 
 use crate::targets::failure::Failure;
 
-/// All events in which a name appears or disappears. Changes of rights are left out: to notice them, the kernel visits every name
-/// that it has cached of the directory, which takes longer than to list it.
+/// All events in which a name appears or disappears. Changes of permissions are left out: to report them, the kernel visits every
+/// cached name of the directory, which takes longer than listing it.
 const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVED_FROM);
 /// Magic numbers of `statfs` (include/uapi/linux/magic.h; fs/zfs): ext2 to ext4, XFS, btrfs, tmpfs, ramfs, overlayfs, F2FS, ZFS,
-/// EROFS, squashfs. What lies below an overlayfs must not change by itself.
+/// EROFS, squashfs. The layers below an overlayfs must not change by themselves.
 const LOCAL: [u64; 10] = [
     0xef53,
     0x5846_5342,
@@ -52,30 +53,30 @@ const LOCAL: [u64; 10] = [
 
 type Watches = Arc<Mutex<HashSet<i32>>>;
 
-/// Has the watches. There is one for all looks.
+/// Owns the watches of all looks.
 #[derive(Debug)]
 pub(in crate::targets) struct Watcher {
-    /// `None`: the kernel gives none.
+    /// `None`: the kernel gives no inotify instance.
     inotify: Option<Arc<OwnedFd>>,
-    /// Those of the last look.
+    /// The watches of the last look.
     watches: Watches,
 }
 
-/// One look at directories, or the part of it that one thread does.
+/// One look at directories, or the part of it that one thread makes.
 #[derive(Debug)]
 pub(in crate::targets) struct WatchedLook {
-    /// `None`: something that was looked at is not watched.
+    /// `None`: some directory of the look is not watched.
     inotify: Option<Arc<OwnedFd>>,
     watches: Watches,
     mounts: Vec<OwnedFd>,
 }
 
-/// While it lasts, a look finds what the last one has found.
+/// The time without changes after a look. While it lasts, another look would find the same.
 #[derive(Debug)]
 pub(crate) struct Stillness {
     inotify: Arc<OwnedFd>,
     mounts: Vec<OwnedFd>,
-    /// Whether a change was noticed. The kernel reports some changes only once, so the first report has to be kept.
+    /// Whether a change was reported. The kernel reports some changes only once, so this keeps the first report.
     is_over: AtomicBool,
 }
 
@@ -88,7 +89,7 @@ impl Watcher {
         }
     }
 
-    /// Begins a look: forgets all changes noticed up to now. Returns the watches of the last look, for [`Self::end`].
+    /// Begins a look: drops all changes reported up to now. Returns the watches of the last look, for [`Self::end`].
     pub(in crate::targets) fn begin(&self) -> HashSet<i32> {
         let mut events = [0; 4096];
         while let Some(inotify) = &self.inotify
@@ -106,17 +107,17 @@ impl Watcher {
         }
     }
 
-    /// Ends a look: the watches of the last one that this one does not need are removed.
+    /// Ends a look: removes the watches of the last look that this one does not need.
     pub(in crate::targets) fn end(&self, last: &HashSet<i32>) {
         if let Some(inotify) = &self.inotify {
             for watch in last.difference(&lock(&self.watches)) {
-                // The kernel has removed those that had an event.
+                // The kernel has already removed watches that had an event.
                 let _ = inotify::remove_watch(inotify, *watch);
             }
         }
     }
 
-    /// The stillness of all parts of a look; `None` if one of them is not watched.
+    /// The common stillness of all parts of a look; `None` if one part is not watched completely.
     pub(in crate::targets) fn stillness(
         &self,
         parts: impl IntoIterator<Item = WatchedLook>,
@@ -136,7 +137,7 @@ impl Watcher {
 }
 
 impl WatchedLook {
-    /// Notices when the mounts in this table (`/proc/<pid>/mountinfo`) change.
+    /// Watches the mounts in this table (`/proc/<pid>/mountinfo`).
     pub(in crate::targets) fn watch_mounts(&mut self, table: &Path) {
         if self.inotify.is_none() {
             return;
@@ -148,7 +149,7 @@ impl WatchedLook {
         }
     }
 
-    /// Notices when this directory changes.
+    /// Watches this directory.
     pub(super) fn watch(&mut self, directory: BorrowedFd<'_>) {
         let Some(inotify) = &self.inotify else {
             return;
@@ -167,22 +168,22 @@ impl WatchedLook {
         }
     }
 
-    /// A call has failed. If the agent lacked rights, descriptors or memory, the next one may succeed without a sign.
+    /// Notes a failed call. If the agent lacked rights, descriptors or memory, the next call may succeed without any event.
     pub(in crate::targets) fn failed(&mut self, failure: Failure) {
         if matches!(failure, Failure::Limit | Failure::Denied) {
             self.give_up();
         }
     }
 
-    /// Something is looked at that is not watched.
+    /// Notes that some part of the look is not watched.
     pub(in crate::targets) fn give_up(&mut self) {
         self.inotify = None;
     }
 }
 
 impl Stillness {
-    /// Whether nothing was noticed since the look began. The next look must not begin before this was `false`: it takes away what
-    /// was noticed.
+    /// Whether no change was reported since the look began. The next look must not begin before this returns `false`, because it
+    /// drops the reports.
     pub(crate) fn lasts(&self) -> bool {
         if self.is_over.load(Relaxed) {
             return false;
@@ -208,7 +209,7 @@ impl Stillness {
     }
 }
 
-/// Whether the kernel notices all changes of this file system, because it makes them.
+/// Whether the kernel makes, and so reports, all changes of this file system.
 fn is_local(directory: BorrowedFd<'_>) -> bool {
     let kind = fstatfs(directory).map(|system| system.f_type);
     #[allow(clippy::unnecessary_cast)] // signed, and narrower, on some platforms

@@ -7,7 +7,7 @@ use std::ptr::null;
 use super::*;
 use crate::targets::files::{Place, Rule};
 
-/// Changes something in a directory.
+/// Makes a change in a directory.
 type Disturb = fn(&Path);
 
 /// Looks at `path` below a directory.
@@ -19,7 +19,7 @@ fn look(watcher: &Watcher, below: &Path, path: &str) -> Option<Stillness> {
 }
 
 #[test]
-fn whatever_changes_on_the_way_ends_the_stillness() {
+fn change_of_any_directory_on_the_path_ends_the_stillness() {
     let changes: [(&str, Disturb); 6] = [
         ("removed", |a| fs::remove_dir_all(a.join("b/old")).unwrap()),
         ("a name", |a| fs::write(a.join("b/new"), "").unwrap()),
@@ -65,7 +65,7 @@ fn directory_that_appears_ends_the_stillness() {
 }
 
 #[test]
-fn next_look_is_still_again_whatever_happened_before() {
+fn next_look_is_still_again_after_any_changes() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("a")).unwrap();
     let watcher = Watcher::new();
@@ -90,7 +90,7 @@ fn next_look_is_still_again_whatever_happened_before() {
 }
 
 #[test]
-fn directory_that_is_no_longer_on_the_way_is_not_watched() {
+fn directory_that_has_left_the_path_is_not_watched() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a", "b"] {
         fs::create_dir(folder.path().join(name)).unwrap();
@@ -108,7 +108,7 @@ fn directory_that_is_no_longer_on_the_way_is_not_watched() {
 }
 
 #[test]
-fn file_system_whose_changes_are_not_noticed_is_never_still() {
+fn file_system_without_reliable_events_is_never_still() {
     let watcher = Watcher::new();
     assert!(look(&watcher, Path::new("/proc"), "self").is_none());
     let mut part = watcher.part();

@@ -1,7 +1,7 @@
 //! A reader at work on the jobs of one user.
 //!
-//! The reader takes one job after another from a queue that it shares with its caller. A caller that leaves it behind takes the
-//! rest of the queue back; the reader, when it comes back, finds that no one wants more.
+//! The reader takes one job after another from a queue that it shares with its caller. A caller that leaves the reader behind
+//! takes the rest of the queue back. When the reader comes back, it finds the queue closed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,7 +45,7 @@ struct JobQueue<K, T> {
     /// The job at work.
     current: Option<K>,
     results: Vec<JobResult<K, T>>,
-    /// No one wants more.
+    /// Whether the caller has left the reader behind and wants no more results.
     is_left: bool,
 }
 
@@ -128,7 +128,7 @@ impl<'a, K: Clone + Eq + Send + 'static, T: Send + 'static> AtWork<'a, K, T> {
 }
 
 impl<K: Clone, T> AtWork<'_, K, T> {
-    /// Takes what there is, and keeps the reader or leaves it behind.
+    /// Takes the results and the remaining jobs, and keeps the reader or leaves it behind.
     fn part(&mut self) -> Rest<K, T> {
         let (current, mut results, left) = {
             let mut queue = lock(&self.queue);
@@ -154,7 +154,7 @@ impl<K: Clone, T> AtWork<'_, K, T> {
                     let _lane = self.lane.take();
                     pool.leave(HeldKey { key, _lane }, self.user, reader);
                 }
-                // It has done its last job, and ends because no one asks it again.
+                // The reader has done its last job, and ends because it gets no further request.
                 (Err(_), None) => {}
             }
         }

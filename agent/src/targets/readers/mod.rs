@@ -1,7 +1,7 @@
-//! An async face of the threads that may be left behind ([`crate::blocking`]), for work on files of targets.
+//! An async interface to the threads that may be left behind ([`crate::blocking`]), for work on files of targets.
 //!
-//! In come jobs, each with a key and the user on whose files it works; out come their results, or why there are none. No caller
-//! polls: the end of the last job wakes it.
+//! In: jobs, each with a key and the user on whose files it works. Out: their results, or the reasons why there are none. No
+//! caller polls: the end of the last job wakes it.
 //!
 //! ```text
 //! jobs of one user --> turn (one reader a user) --> lane (eight for all but root) --> a reader, one job after another
@@ -166,7 +166,8 @@ impl<K: Clone + Eq + Send + 'static> Readers<K> {
         lane.map(Some).map_err(|_| Failure::Busy)
     }
 
-    /// Has one reader do the remaining jobs; takes the results, and leaves the jobs behind one that holds the reader up.
+    /// Has one reader do the jobs in `left`, and takes their results. If a job holds the reader up, the jobs after it stay in
+    /// `left`.
     async fn work_off<T: Send + 'static>(
         &self,
         user: u32,

@@ -27,7 +27,7 @@ fn ready(number: u32) -> (u32, BlockingJob<u32>) {
     (number, Box::new(move || number))
 }
 
-/// Holds up a reader for this user; returns what frees it.
+/// Holds up a reader for this user; dropping the returned value frees it.
 async fn hold_up(readers: &Numbered, key: u32, user: u32) -> PipeWriter {
     let (writer, job) = stuck();
     let result = readers.run((key, user), soon(), job).await;

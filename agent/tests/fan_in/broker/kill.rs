@@ -1,4 +1,5 @@
-//! An agent that is killed at random while it stores paths: what it has acknowledged is there afterwards, and the file is whole.
+//! The test kills an agent at random moments while it stores paths: all acknowledged changes must be there afterwards, and the
+//! file must be valid.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,15 +26,15 @@ const MOST_ANSWERS: usize = 60;
 /// Binding and path of an application.
 type Row = Option<(String, String)>;
 
-/// What a client knows of an application.
+/// A client's knowledge about an application.
 #[derive(Debug, Clone, Default)]
 struct Known {
     acknowledged: Row,
-    /// What a request without an answer would have made of it.
+    /// The row if a request that got no answer was carried out.
     pending: Option<Row>,
 }
 
-/// Changes the applications of one writer until the agent is gone.
+/// Changes the applications of one writer until the agent is killed.
 fn write(
     address: SocketAddr,
     rng: &mut Rng,
@@ -68,7 +69,7 @@ fn write(
     }
 }
 
-/// The rows of the file by application; it must be whole.
+/// The rows of the file by application. Fails if the file is invalid.
 fn rows(file: &Path) -> BTreeMap<String, (String, String)> {
     let Ok(text) = std::fs::read(file) else {
         return BTreeMap::new();
@@ -83,7 +84,7 @@ fn rows(file: &Path) -> BTreeMap<String, (String, String)> {
 }
 
 #[test]
-fn agent_killed_at_random_has_stored_what_it_has_acknowledged() {
+fn agent_killed_at_random_keeps_every_acknowledged_change() {
     let mut rng = Rng::with_seed(SEED);
     let site = Site::of(&[]);
     let ids = AtomicUsize::new(0);
@@ -114,7 +115,7 @@ fn agent_killed_at_random_has_stored_what_it_has_acknowledged() {
                 let (mut rng, ids, answers) = (rng.fork(), &ids, &answers);
                 scope.spawn(move || write(address, &mut rng, known, ids, answers));
             }
-            // A reader of the file sees it whole at any time. It also ends if this thread does not come that far.
+            // A reader must find the file valid at any time. It has a deadline, in case this thread fails.
             let deadline = Instant::now() + 2 * PATIENCE;
             let (file, is_killed) = (&file, &is_killed);
             scope.spawn(move || {
@@ -125,7 +126,7 @@ fn agent_killed_at_random_has_stored_what_it_has_acknowledged() {
             until("the answers of this agent", || {
                 answers.load(SeqCst) >= wanted
             });
-            // Somewhere between an answer and the next ones.
+            // Spins, to kill the agent at a random moment between two answers.
             (0..rng.usize(..2_000)).for_each(|_| std::hint::spin_loop());
             agent.stop(libc::SIGKILL);
             is_killed.store(true, SeqCst);

@@ -1,9 +1,9 @@
-//! Fuzz target for what a NATS server says: any bytes.
+//! Fuzz target for the bytes of a NATS server: any bytes.
 
 use super::said::{MOST_LINE, MOST_MESSAGE, NatsSaid, said};
 
-/// Parses the input as what a server says. Asserts that each thing is within the bytes, that it is the same whatever follows it,
-/// and that not more than one message and its line must be kept.
+/// Parses the input as bytes of a server. Asserts that each [`NatsSaid`] lies within the bytes, does not depend on the bytes
+/// after it, and that no more than one message and its line must be kept.
 pub(crate) fn nats_server(input: &[u8]) {
     let mut bytes = input;
     while let Ok(Some((heard, length))) = said(bytes) {

@@ -1,9 +1,9 @@
 //! A connection to a NATS server that only listens: it subscribes to subjects and publishes nothing.
 //!
-//! In: an address, credentials, TLS and subjects. Out: the messages, one at a time and from one buffer. No message waits in a
-//! queue: if the caller is slow, or the server sends more than [`MOST_A_SECOND`], TCP makes the server wait, and a server that
-//! has waited for long enough closes the connection. Other servers that this one names are ignored. Left to others: what messages
-//! mean, and when to connect again.
+//! In: an address, credentials, TLS and subjects. Out: the messages, one at a time and from one buffer. There is no queue: if the
+//! caller is slow, or the server sends more than [`MOST_A_SECOND`], TCP makes the server wait, and a server that has waited too
+//! long closes the connection. The client ignores other servers that the server names. Left to others: the meaning of messages,
+//! and when to connect again.
 
 #[cfg(any(test, fuzzing))]
 pub(in crate::targets) mod fuzzing;
@@ -23,19 +23,20 @@ use crate::targets::failure::Failure;
 
 /// The longest time until a connection is made and secured, and the server has accepted the subscriptions.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// The longest silence before the agent asks whether the server is still there, and the longest time until it answers.
+/// The agent sends PING after this time without a byte from the server, and closes the connection after the same time without an
+/// answer.
 const SILENCE: Duration = Duration::from_secs(20);
 /// Bytes that are read at once.
 const READ: usize = 16 << 10;
-/// Most bytes that are read in a second: twice what the largest table takes if each of its entries is registered every 10 s.
+/// Most bytes read in a second: twice the rate of the largest table if each of its entries is registered every 10 s.
 const MOST_A_SECOND: usize = 4 << 20;
 
-/// Where a server is, and what the agent shows it.
+/// The address of a server, and the agent's credentials for it.
 #[derive(Debug, Clone)]
 pub(in crate::targets) struct NatsAddress {
-    /// In the order in which they are tried.
+    /// Its addresses, in the order in which they are tried.
     pub(in crate::targets) addresses: Vec<SocketAddr>,
-    /// What the server must show; `None`: plain TCP.
+    /// The certificate that the server must show; `None`: plain TCP.
     pub(in crate::targets) tls: Option<InstanceTls>,
 }
 
@@ -46,21 +47,21 @@ pub(in crate::targets) struct NatsCredentials {
     pub(in crate::targets) password: String,
 }
 
-/// Why a connection cannot be made, or has ended.
+/// Why a connection failed or ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::targets) struct NatsFault {
     pub(in crate::targets) failure: Failure,
     pub(in crate::targets) cause: String,
 }
 
-/// What a listener hears.
+/// An event on a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::targets) enum NatsHeard<'a> {
-    /// The server has taken the credentials and the subscriptions.
+    /// The server has accepted the credentials and the subscriptions.
     Ready,
     /// A message of the subject with this index.
     Message(usize, &'a [u8]),
-    /// A message that is longer than 64 KiB, and that is skipped.
+    /// A message longer than 64 KiB, which is skipped.
     TooLarge,
 }
 
@@ -68,17 +69,17 @@ pub(in crate::targets) enum NatsHeard<'a> {
 pub(in crate::targets) struct NatsConnection {
     stream: Box<dyn NatsStream>,
     buffer: Vec<u8>,
-    /// Bytes at the start of the buffer that have been heard.
+    /// Bytes at the start of the buffer that are processed.
     used: usize,
-    /// Bytes that are skipped when they arrive.
+    /// Bytes to skip when they arrive.
     skip: usize,
-    /// Whether the server has asked if the agent is there.
+    /// Whether the server has sent a PING that the agent has not answered.
     owes_pong: bool,
-    /// Whether the agent has asked the same, and has heard nothing since.
+    /// Whether the agent has sent a PING and has received nothing since.
     is_asked: bool,
     /// When the server must have accepted the subscriptions; `None`: it has.
     greeted: Option<Instant>,
-    /// When a second began, and the bytes that were read in it.
+    /// When the current second began, and the bytes read in it.
     second: (Instant, usize),
 }
 
@@ -124,7 +125,7 @@ impl NatsConnection {
         Ok(connection)
     }
 
-    /// Connects to the first address that accepts. Each has an equal share of the time.
+    /// Connects to the first address that accepts. Each address has an equal share of the time.
     async fn connected(addresses: &[SocketAddr]) -> Result<TcpStream, NatsFault> {
         let share = HANDSHAKE / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
         let mut last = fault(Failure::Unresolved, "the name of the server has no address");
@@ -138,7 +139,8 @@ impl NatsConnection {
         Err(last)
     }
 
-    /// Connects, and hears what the server says of itself; that comes first, also with TLS.
+    /// Connects, reads INFO, which the server sends first and always without TLS, and then begins TLS if the configuration wants
+    /// it.
     async fn secured(server: &NatsAddress) -> Result<Self, NatsFault> {
         let mut stream = Self::connected(&server.addresses).await?;
         let mut buffer = Vec::new();
@@ -149,7 +151,7 @@ impl NatsConnection {
                     Ok(_) => {}
                     Err(error) => return Err(of_stream(&error)),
                 },
-                // Nothing may follow: it would count as said over TLS.
+                // No byte may follow: it would be taken for one received over TLS.
                 Some((NatsSaid::Info(info), length)) if length == buffer.len() => break info,
                 Some(_) => return Err(malformed("something else than one INFO".to_owned())),
             }
@@ -186,10 +188,10 @@ impl NatsConnection {
         }
     }
 
-    /// Waits for what comes next.
+    /// Waits for the next event.
     ///
     /// # Errors
-    /// The connection has ended, or must end: the server refuses something, is silent, or says what the protocol does not know.
+    /// The connection has ended, or must end: the server sends an error, is silent, or violates the protocol.
     pub(in crate::targets) async fn next(&mut self) -> Result<NatsHeard<'_>, NatsFault> {
         loop {
             let Some((said, length)) = said(&self.buffer[self.used..]).map_err(malformed)? else {
@@ -200,7 +202,7 @@ impl NatsConnection {
             self.pass(length);
             match said {
                 NatsSaid::Info(_) | NatsSaid::Fine => {}
-                // Any number of questions that have arrived together have one answer.
+                // Several PINGs that arrive together get one PONG.
                 NatsSaid::Ping => self.owes_pong = true,
                 NatsSaid::Pong => {
                     self.greeted = None;
@@ -216,7 +218,7 @@ impl NatsConnection {
         }
     }
 
-    /// Passes over what has been heard, also if it has not arrived.
+    /// Skips `length` bytes, including bytes that have not arrived yet.
     fn pass(&mut self, length: usize) {
         let there = length.min(self.buffer.len() - self.used);
         self.used += there;
@@ -261,7 +263,7 @@ impl NatsConnection {
         self.greeted.unwrap_or_else(|| Instant::now() + SILENCE)
     }
 
-    /// Leaves time for others after `count` bytes.
+    /// Notes that `count` bytes were read, and waits for the next second if there were too many.
     async fn slow_down(&mut self, count: usize) {
         const SECOND: Duration = Duration::from_secs(1);
         let (began, so_far) = self.second;

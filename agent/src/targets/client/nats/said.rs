@@ -1,7 +1,7 @@
-//! Parses what a NATS server says to a client that only listens. Pure.
+//! Parses the protocol of a NATS server, as far as a client that only listens needs it. Pure.
 //!
-//! In come the bytes that have arrived; out comes the first thing that they say, and its length. A message that is longer than
-//! its bound is announced before it has arrived, so that its bytes need not be kept.
+//! In: the bytes that have arrived. Out: the first operation among them, and its length. A message longer than the bound is
+//! reported before it has arrived, so that its bytes need not be kept.
 //!
 //! ```text
 //! INFO {"tls_required":true,...}   PING   PONG   +OK   -ERR 'Authorization Violation'
@@ -17,11 +17,11 @@ use serde::Deserialize;
 pub(super) const MOST_LINE: usize = 32 << 10;
 /// Most bytes of a message that is kept.
 pub(super) const MOST_MESSAGE: usize = 64 << 10;
-/// Most bytes of a message that is skipped: more than servers accept.
+/// Most bytes of a message that is skipped: more than any server accepts.
 const MOST_SKIPPED: usize = 1 << 30;
 const END: &[u8] = b"\r\n";
 
-/// What a server says.
+/// An operation of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NatsSaid {
     Info(NatsInfo),
@@ -31,13 +31,13 @@ pub(super) enum NatsSaid {
     Fine,
     /// The text of `-ERR`.
     Error(String),
-    /// A message of the subscription with this number, and where it stands.
+    /// A message of the subscription with this number, and its place in the bytes.
     Message(usize, Range<usize>),
-    /// One that is longer than [`MOST_MESSAGE`].
+    /// A message longer than [`MOST_MESSAGE`].
     TooLarge,
 }
 
-/// What a server says of itself.
+/// The fields of INFO that the client needs.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct NatsInfo {
@@ -45,11 +45,11 @@ pub(super) struct NatsInfo {
     pub(super) tls_available: bool,
 }
 
-/// What stands at the beginning of `bytes`, and its length, which is more than there is for [`NatsSaid::TooLarge`] only. `None`:
-/// its end has not arrived.
+/// The operation at the beginning of `bytes`, and its length. Only for [`NatsSaid::TooLarge`], the length may exceed `bytes`.
+/// `None`: the end of the operation has not arrived.
 ///
 /// # Errors
-/// It is not what the protocol says; the error names it.
+/// The bytes violate the protocol; the error quotes them.
 pub(super) fn said(bytes: &[u8]) -> Result<Option<(NatsSaid, usize)>, String> {
     let start = &bytes[..bytes.len().min(MOST_LINE)];
     let Some(line_end) = start.windows(END.len()).position(|pair| pair == END) else {
@@ -77,7 +77,8 @@ pub(super) fn said(bytes: &[u8]) -> Result<Option<(NatsSaid, usize)>, String> {
     Ok(Some((said, after)))
 }
 
-/// A message whose line ends before `after`: subject, number of the subscription, perhaps a subject for replies, and its length.
+/// A message whose line ends before `after`. The line has the subject, the number of the subscription, optionally a subject for
+/// replies, and the length.
 fn message(
     arguments: &str,
     after: usize,
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_is_understood_once_its_end_has_arrived() {
+    fn operation_is_parsed_once_its_end_has_arrived() {
         let bytes = b"INFO {\"server_id\":\"x\",\"tls_required\":true,\"max_payload\":1048576} \r\n+OK\r\nPING\r\npong\r\n\
                       -ERR 'Authorization Violation'\r\nMSG a.b 1 5\r\na\r\nbc\r\nMSG a.b 2 reply 0\r\n\r\n";
         let info = NatsInfo {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn message_beyond_its_bound_is_announced_before_it_arrives() {
+    fn message_beyond_its_bound_is_reported_before_it_arrives() {
         let line = format!("MSG a 1 {MOST_MESSAGE}\r\n");
         assert_eq!(said(line.as_bytes()), Ok(None));
         let line = format!("MSG a 1 {}\r\n", MOST_MESSAGE + 1);
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_an_error() {
+    fn bytes_that_violate_the_protocol_are_an_error() {
         let endless = "x".repeat(MOST_LINE);
         for bytes in [
             "HTTP/1.1 400 Bad Request\r\n",

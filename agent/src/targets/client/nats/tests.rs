@@ -9,7 +9,7 @@ fn connected() -> (NatsConnection, DuplexStream) {
     (NatsConnection::over(Box::new(own)), server)
 }
 
-/// What the server has heard.
+/// The bytes that the server has received.
 async fn heard(mut server: DuplexStream, connection: NatsConnection) -> String {
     drop(connection);
     let mut text = String::new();
@@ -18,7 +18,7 @@ async fn heard(mut server: DuplexStream, connection: NatsConnection) -> String {
 }
 
 #[tokio::test]
-async fn long_message_is_skipped_and_the_next_one_is_heard() {
+async fn too_long_message_is_skipped_and_the_next_one_is_received() {
     let (mut connection, mut server) = connected();
     let length = 8 * MOST_MESSAGE;
     let mut bytes = format!("MSG a 0 {length}\r\n").into_bytes();
@@ -31,7 +31,7 @@ async fn long_message_is_skipped_and_the_next_one_is_heard() {
 }
 
 #[tokio::test]
-async fn questions_of_the_server_that_arrive_together_have_one_answer() {
+async fn pings_that_arrive_together_get_one_pong() {
     let (mut connection, mut server) = connected();
     let bytes = "PING\r\n".repeat(100) + "PONG\r\n";
     server.write_all(bytes.as_bytes()).await.unwrap();
@@ -42,7 +42,7 @@ async fn questions_of_the_server_that_arrive_together_have_one_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silent_server_is_asked_once_and_then_given_up() {
+async fn silent_server_gets_one_ping_and_is_then_given_up() {
     let (mut connection, mut server) = connected();
     let began = Instant::now();
     assert_eq!(connection.next().await, Err(late()));
@@ -105,7 +105,7 @@ async fn server_that_talks_but_does_not_accept_the_subscriptions_is_given_up() {
 async fn flood_is_read_at_a_bounded_rate() {
     let (mut connection, mut server) = connected();
     let began = Instant::now();
-    // Less than what three seconds have room for, with the lines.
+    // With their lines, the messages take less than the bytes allowed in three seconds.
     let messages = 3 * MOST_A_SECOND / MOST_MESSAGE - 1;
     let flooding = async {
         let line = format!("MSG a 0 {MOST_MESSAGE}\r\n");

@@ -1,7 +1,7 @@
 //! The file of the stored paths. Blocks.
 //!
-//! In comes a path; out come the table, and a place to write it again. A reader of the file sees the old table or the new one, never
-//! a part: the new one is a file of its own, which takes the place of the old one when the disk has it.
+//! In: a path. Out: the table, and a [`BindingFile`] to write it again. A reader of the file sees the old table or the new one,
+//! never a part: the agent writes the new table to a file of its own, and renames it over the old one when it is on the disk.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -13,18 +13,18 @@ use super::table::Bindings;
 /// Most bytes of the file: more than the largest table has.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// The file, to be written.
+/// The file, open for writing.
 #[derive(Debug)]
 pub(super) struct BindingFile {
     path: PathBuf,
-    /// The file that takes its place.
+    /// The path of the new file before it is renamed.
     new: PathBuf,
-    /// Its directory, locked: a second writer would lose what this one has acknowledged.
+    /// Its directory, locked: a second writer would overwrite changes that this one has acknowledged.
     directory: File,
 }
 
 impl BindingFile {
-    /// Reads the file; one that does not exist is an empty table. What cannot be read must not be written.
+    /// Reads the file; a missing file is an empty table. A file that cannot be read is an error, so that it is never overwritten.
     pub(super) fn open(path: &Path) -> Result<(Self, Bindings), String> {
         let folder = directory(path);
         let problem = |error: String| format!("{}: {error}", folder.display());
@@ -50,7 +50,7 @@ impl BindingFile {
     pub(super) fn write(&self, table: &Bindings) -> io::Result<()> {
         let written = self.replace(&table.text()?);
         if written.is_err() {
-            // It takes room, which the next attempt needs. It may not exist.
+            // A partial file would take the room that the next attempt needs. It may not exist.
             let _ = fs::remove_file(&self.new);
         }
         written
@@ -73,7 +73,7 @@ impl BindingFile {
         new.write_all(text)?;
         new.sync_all()?;
         fs::rename(&self.new, &self.path)?;
-        // The new name, too, must be on the disk.
+        // The rename must be on the disk, too.
         self.directory.sync_all()
     }
 }
@@ -89,7 +89,7 @@ pub(super) fn directory(path: &Path) -> &Path {
 /// The table in the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Bindings, String> {
     let problem = |error: String| format!("{}: {error}", path.display());
-    // Not blocking, so that a pipe without a writer does not hold up the start.
+    // Does not block, so that a pipe without a writer does not delay the start.
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn torn_new_file_of_a_writer_that_was_killed_is_ignored_and_replaced() {
+    fn partial_new_file_of_a_killed_writer_is_ignored_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broker.json");
         fs::write(folder.path().join("broker.json.new"), "[{\"guid\":").unwrap();
@@ -164,7 +164,7 @@ mod tests {
         let (file, mut table) = BindingFile::open(&path).unwrap();
         bind(&mut table, "a", "/x");
         file.write(&table).unwrap();
-        // A directory of this name cannot be opened for writing, not by root either.
+        // A directory of this name cannot be opened for writing, not even by root.
         fs::create_dir(folder.path().join("broker.json.new")).unwrap();
         let before = table.clone();
         bind(&mut table, "b", "/y");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_table_is_an_error_that_names_the_file() {
+    fn invalid_file_is_an_error_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broker.json");
         for text in ["", "[", "{}", "\0"] {

@@ -1,10 +1,10 @@
-//! The thread that writes the file, and what the others have of it.
+//! The thread that writes the file, and the handles of the other threads to it.
 //!
 //! ```text
 //! BrokerHandle --question--> queue of 64 --> writer: takes all that wait, writes once, publishes, acknowledges
 //! ```
 //!
-//! Bound: as many questions wait as there are connections; further ones wait outside for their time.
+//! Bound: the queue has room for one question for each connection; further ones wait outside until their deadline.
 
 use std::fmt;
 use std::io;
@@ -21,31 +21,31 @@ use super::{APPLICATIONS, CHANGES, USABLE};
 use crate::config::BrokerConfig;
 use crate::exposition::Writer;
 
-/// Most questions that wait.
+/// Most questions in the queue.
 const QUEUE: usize = 64;
-/// Most questions of one write.
+/// Most questions that one write serves.
 const BATCH: usize = 64;
 /// The values of the label `outcome`.
 const OUTCOMES: [&str; 5] = ["stored", "unchanged", "refused", "full", "failed"];
 
-/// What is stored now, for threads that read it.
+/// The stored paths, for threads that read them.
 #[derive(Clone)]
 pub(crate) struct StoredPaths(Arc<BrokerStock>);
 
-/// What the threads share.
+/// The state that the threads share.
 #[derive(Default)]
 struct BrokerStock {
-    /// Why the file cannot be used; `None`: it can.
+    /// Why the file cannot be used; `None` if it can.
     fault: Option<String>,
     /// Whether the last attempt to write failed; the first one is made at the start.
     is_unwritable: AtomicBool,
-    /// As in the file.
+    /// The table that is in the file.
     table: RwLock<Arc<Bindings>>,
-    /// As in [`OUTCOMES`].
+    /// Changes by outcome, in the order of [`OUTCOMES`].
     changes: [AtomicU64; OUTCOMES.len()],
 }
 
-/// Asks the thread that writes.
+/// Sends changes to the thread that writes.
 #[derive(Debug, Clone)]
 pub(crate) struct BrokerHandle {
     stored: StoredPaths,
@@ -60,8 +60,8 @@ struct AskedChange {
 }
 
 impl BrokerHandle {
-    /// Reads the file and starts the thread that writes it. The thread first gives up its rights by `confine`, but for those in the
-    /// directory of the file. A file that cannot be used is logged, and the thread does not start.
+    /// Reads the file and starts the thread that writes it. The thread first calls `confine`, which leaves it only the right to
+    /// write in the directory of the file. If the file cannot be used, logs the reason and starts no thread.
     pub(crate) fn start(
         config: &BrokerConfig,
         confine: impl FnOnce(&Path) + Send + 'static,
@@ -100,13 +100,13 @@ impl BrokerHandle {
                     );
                     stock.is_unwritable.store(true, Relaxed);
                 }
-                // The receiver waits until then.
+                // The receiver waits for this.
                 let _ = confined.send(());
                 write_changes(inbox, &stock, |table| file.write(table));
             };
             let thread = std::thread::Builder::new().name("headcount-broker".to_owned());
             thread.spawn(writing)?;
-            // So that the first scrape shows what the thread has given up, and whether it can write.
+            // Waits, so that the first scrape shows the rights that the thread has given up, and whether it can write.
             let _ = is_confined.recv();
         }
         Ok(Self { stored, questions })
@@ -127,7 +127,7 @@ impl BrokerHandle {
         outcome.await.map_err(|_| ended())
     }
 
-    /// What the binding of this id has stored.
+    /// The binding of this id, if it has stored a path.
     ///
     /// # Errors
     /// Why the file cannot be used.
@@ -138,7 +138,7 @@ impl BrokerHandle {
         }
     }
 
-    /// What is stored.
+    /// A handle to the stored paths.
     pub(crate) fn stored(&self) -> StoredPaths {
         self.stored.clone()
     }
@@ -200,7 +200,8 @@ fn write_changes(
     write: impl Fn(&Bindings) -> io::Result<()>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
-    // Whether the file may have something else than the table: it was replaced, and the directory could not be written through.
+    // Whether the last write failed. The file may have its table then: the rename may have succeeded before the fsync of the
+    // directory failed.
     let mut is_behind = false;
     while inbox.blocking_recv_many(&mut batch, BATCH) > 0 {
         let mut table = Bindings::clone(&stock.table());
@@ -222,7 +223,7 @@ fn write_changes(
                     log::error!(
                         "fan_in: broker: the file of stored paths was not written: {error}"
                     );
-                    // The other outcomes may count on changes that are lost.
+                    // Other outcomes may depend on changes that are lost, so all fail.
                     for (outcome, _) in &mut made {
                         *outcome = BindingOutcome::Failed(error.to_string());
                     }
@@ -231,7 +232,7 @@ fn write_changes(
         }
         for (outcome, reply) in made {
             stock.count(&outcome);
-            // The client may have gone.
+            // The client may have disconnected.
             let _ = reply.send(outcome);
         }
     }
@@ -251,7 +252,7 @@ mod tests {
         })
     }
 
-    /// The outcomes of questions that wait together.
+    /// The outcomes of changes that wait at the same time.
     fn outcomes(
         stock: &BrokerStock,
         changes: Vec<BindingChange>,
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_wait_are_written_together_before_they_are_acknowledged() {
+    fn waiting_changes_are_written_together_before_they_are_acknowledged() {
         let stock = BrokerStock::default();
         let written = RefCell::new(Vec::new());
         let changes = vec![bind("1", "/x"), bind("2", "/y"), bind("2", "/y")];
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_write_changes_nothing_and_fails_each_change_of_it() {
+    fn failed_write_leaves_the_table_and_fails_each_of_its_changes() {
         let stock = BrokerStock::default();
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         let changes = vec![bind("1", "/x"), bind("1", "/x")];
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_for_changes_that_change_nothing() {
+    fn unchanged_table_is_not_written() {
         let stock = BrokerStock::default();
         let writes = Cell::new(0);
         let changes = vec![BindingChange::Unbind("1".to_owned()), bind("2", "")];

@@ -6,9 +6,10 @@
 //!                                             +--> what is stored now --> HTTP thread, targets thread
 //! ```
 //!
-//! One thread writes, and acknowledges a change when the file has it. Changes that wait while it writes are written together.
-//! A file that cannot be read at the start is never written: there are no stored paths then, each change is refused, and
-//! [`USABLE`] is 0. It is also 0 while the file cannot be written, which the thread tries at the start. Left to others: the API and its credentials (`http/broker`).
+//! One thread writes the file, and acknowledges a change when the file has it. Changes that arrive while it writes are written
+//! together afterwards. If the file cannot be read at the start, the agent never writes it: then no path is stored, each change
+//! is refused, and [`USABLE`] is 0. It is also 0 while the file cannot be written, which the thread tries at the start. Left to
+//! others: the API and its credentials (`http/broker`).
 
 mod file;
 mod handle;
@@ -56,7 +57,8 @@ static CHANGES: Descriptor = Descriptor {
 /// The families of the broker.
 pub(super) const DESCRIPTORS: [&Descriptor; 3] = [&APPLICATIONS, &USABLE, &CHANGES];
 
-/// What the broker of a configuration has stored, and why it would not work, for commands that print it and end. Blocks.
+/// The paths that the broker of a configuration has stored, and the reasons why it would not work, for commands that print them
+/// and end. Blocks.
 pub(super) fn survey(config: &BrokerConfig) -> (Bindings, Vec<String>) {
     let mut problems: Vec<String> = config.password().err().into_iter().collect();
     let stored = file::read(&config.file).unwrap_or_else(|problem| {

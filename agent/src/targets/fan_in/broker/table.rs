@@ -1,7 +1,7 @@
-//! The paths that are stored, one for each application. Pure.
+//! The stored paths, one for each application. Pure.
 //!
-//! In come changes and the text of the file; out come outcomes, the table and its text: a JSON array with the columns of promfetcher's
-//! database table `app_endpoints`, so that its rows can be brought over as they are.
+//! In: changes, and the text of the file. Out: outcomes, the table and its text: a JSON array with the columns of promfetcher's
+//! database table `app_endpoints`, so that its rows can be copied unchanged.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,43 +16,43 @@ const MOST_ID: usize = 200;
 /// Most bytes of a path.
 const MOST_PATH: usize = 1_000;
 
-/// A path that is stored for an application.
+/// A stored path of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredBinding {
-    /// The id of the binding that has stored it last.
+    /// The id of the binding that stored it last.
     #[serde(rename = "guid")]
     pub(crate) id: String,
     /// The id of the application.
     #[serde(rename = "app_guid")]
     pub(crate) application: String,
-    /// Where the metrics of its instances are.
+    /// The path of the metrics of its instances.
     #[serde(rename = "endpoint")]
     pub(crate) path: String,
 }
 
-/// What is asked of the table.
+/// A change of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BindingChange {
-    /// Stores the path of an application, whatever was stored for it before; an empty path removes that.
+    /// Stores the path of an application, replacing the former one; an empty path removes it.
     Bind(StoredBinding),
-    /// Removes what the binding of this id has stored.
+    /// Removes the path that the binding of this id has stored.
     Unbind(String),
 }
 
-/// What became of a [`BindingChange`].
+/// The outcome of a [`BindingChange`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BindingOutcome {
     /// The file has it.
     Stored,
     /// The file had it already.
     Same,
-    /// The binding exists, with another application or another path.
+    /// The binding exists with another application or another path.
     Conflict,
     /// There is no such binding.
     Gone,
-    /// [`MOST_APPLICATIONS`] are stored.
+    /// [`MOST_APPLICATIONS`] paths are stored.
     Full,
-    /// The file could not be written; the table is as before.
+    /// The file could not be written; the table is unchanged.
     Failed(String),
 }
 
@@ -64,10 +64,10 @@ pub(in crate::targets::fan_in) struct Bindings {
 }
 
 impl Bindings {
-    /// The table of a file.
+    /// Parses the text of a file.
     ///
     /// # Errors
-    /// The text is no such array, or one of its rows cannot be.
+    /// The text is no such array, or one of its rows is invalid.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let rows: Vec<StoredBinding> =
             serde_json::from_slice(text).map_err(|error| error.to_string())?;
@@ -114,7 +114,7 @@ impl Bindings {
         Some(&row.path)
     }
 
-    /// What the binding of this id has stored.
+    /// The binding of this id, if it has stored a path.
     pub(super) fn binding(&self, id: &str) -> Option<&StoredBinding> {
         self.by_application.values().find(|row| row.id == id)
     }
@@ -169,7 +169,7 @@ pub(crate) fn is_id(text: &str) -> bool {
 pub(crate) fn is_metric_path(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
     let is_path = text.starts_with('/') && text.len() <= MOST_PATH && text.bytes().all(is_plain);
-    // Some characters are no part of a request's path.
+    // Rejects characters that a request's path cannot have.
     is_path && text.parse::<PathAndQuery>().is_ok()
 }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_table_is_refused() {
+    fn invalid_text_of_a_table_is_refused() {
         let long = "x".repeat(201);
         let long = format!(r#"[{{"guid":"{long}","app_guid":"a","endpoint":"/x"}}]"#);
         for (text, error) in [
@@ -288,7 +288,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn table_is_what_its_text_says_after_any_changes(changes in prop::collection::vec(any_change(), 0..40)) {
+        fn table_equals_its_parsed_text_after_any_changes(changes in prop::collection::vec(any_change(), 0..40)) {
             let mut table = Bindings::default();
             for change in changes {
                 let before = table.clone();

@@ -1,7 +1,7 @@
-//! The entries that were announced on the bus and have not expired. Pure.
+//! The entries that components have announced on the bus and that have not expired. Pure.
 //!
-//! In come the instances of messages; out comes all that lives. An entry is an address under a route: a later message for the
-//! same place replaces it.
+//! In: the instances of messages. Out: all live entries. An entry is an address under a route; a later message for the same
+//! address and route replaces it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ const PURGE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct BusEntries {
     entries: BTreeMap<(String, HostPort), Arc<FanInInstance>>,
-    /// Bytes of their texts.
+    /// Bytes of the entries' texts.
     text: usize,
-    /// Counts changes.
+    /// Number of changes so far.
     revision: u64,
     purged: Option<Instant>,
 }
 
 impl BusEntries {
-    /// Adds an entry, or replaces it. Returns whether there is room for it.
+    /// Adds or replaces an entry. Returns false if there is no room for it.
     pub(super) fn register(&mut self, routed: RoutedInstance, now: Instant) -> bool {
         let RoutedInstance { route, instance } = routed;
         let place = (route, instance.address.clone());
@@ -56,7 +56,7 @@ impl BusEntries {
         }
     }
 
-    /// The number of changes, and what lives; `None` if nothing has changed since `known` of them.
+    /// The number of changes, and the live entries; `None` if the number is still `known`.
     pub(super) fn changed(
         &mut self,
         known: Option<u64>,
@@ -80,7 +80,7 @@ impl BusEntries {
         has_place && self.text - freed + size(&place.0, instance) <= MOST_TEXT
     }
 
-    /// Removes what has expired.
+    /// Removes expired entries.
     fn purge(&mut self, now: Instant) {
         let (before, text) = (self.entries.len(), &mut self.text);
         self.entries.retain(|(route, _), instance| {
@@ -105,7 +105,7 @@ mod tests {
     use super::super::message::parse;
     use super::*;
 
-    /// The entries of a message with these routes.
+    /// The instances of a message with these routes.
     fn message(
         address: u32,
         routes: &[&str],
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_bounded() {
+    fn entries_beyond_the_bytes_of_texts_are_refused() {
         let (now, mut entries) = (Instant::now(), BusEntries::default());
         let name = "n".repeat(50_000);
         let taken = (0..3_000).map(|number| {

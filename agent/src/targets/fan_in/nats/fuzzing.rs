@@ -7,8 +7,8 @@ use super::super::fuzzing::assert_usable;
 use super::entries::BusEntries;
 use super::message::parse;
 
-/// Parses the input as a message. Asserts that each of its instances can be asked, lives as long as the entries of routers at
-/// most, and is gone once it is taken back.
+/// Parses the input as a message. Asserts that each of its instances can be asked, lives at most as long as the entries of
+/// routers, and is gone once a message unregisters it.
 pub(crate) fn fan_in_nats(input: &[u8]) {
     let read = ReadTime {
         now: Instant::now(),

@@ -1,7 +1,7 @@
-//! Parses a message by which a component of Cloud Foundry announces its routes (`router.register`), or takes them back
+//! Parses a message in which a component of Cloud Foundry registers routes (`router.register`) or unregisters them
 //! (`router.unregister`). Pure.
 //!
-//! In come the bytes; out come the instances, one for each route. Unknown fields are skipped.
+//! In: the bytes. Out: the instances, one for each route. Unknown fields are skipped.
 //!
 //! ```text
 //! {"host": "10.0.0.7", "port": 61001, "tls_port": 61003, "uris": ["app.example.com"], "server_cert_domain_san": "...",
@@ -18,21 +18,21 @@ use super::super::routes::{Endpoint, MOST_ROUTE, Tags, instance};
 use super::super::table::plain_route;
 use crate::config::HostPort;
 
-/// Seconds that an entry lives if its message names no time, or a longer one: what routers do.
+/// Seconds that an entry lives if its message names no time, or a longer one. Routers do the same.
 const MOST_LIFE: i64 = 120;
 /// Most bytes of the texts of one message's instances; [`FoundInstances::omitted`] counts further routes.
 const MOST_TEXT: usize = 1 << 20;
-/// Most routes of a message: each is an instance, made while nothing else is.
+/// Most routes of a message: each becomes an instance, and the targets thread does nothing else meanwhile.
 const MOST_ROUTES: usize = 1_000;
-/// What the URL of a route service must begin with; routers refuse other messages.
+/// The scheme that the URL of a route service must have; routers refuse other messages.
 const SECURE: &str = "https";
 
-/// Why no instance comes of a message.
+/// Why a message adds no instance.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum MessageFault {
-    /// It is not of the shape.
+    /// It has another shape.
     Malformed(String),
-    /// It is of a component of the platform, not of an application.
+    /// It is from a component of the platform, not of an application.
     NoApplication,
 }
 
@@ -48,7 +48,7 @@ struct Registration {
     tags: Option<Tags>,
 }
 
-/// Parses the text of a message that has arrived `now`. The routes are in lower case.
+/// Parses the text of a message that arrived at `now`. Converts the routes to lower case.
 ///
 /// # Errors
 /// See [`MessageFault`].
@@ -107,7 +107,7 @@ pub(super) fn parse(text: &[u8], now: Instant) -> Result<FoundInstances, Message
     Ok(found)
 }
 
-/// `ip:port`; with a name instead of an address, what the message says.
+/// The text `ip:port`; `host` may also be a name.
 fn place(host: &str, port: u16) -> String {
     match host.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, port).to_string(),
@@ -135,7 +135,7 @@ mod tests {
         parse(text.as_bytes(), Instant::now())
     }
 
-    /// One that has these fields besides.
+    /// Parses the message with these further fields.
     fn with(fields: &str) -> Result<FoundInstances, MessageFault> {
         parsed(&format!(r#"{{"tags":{{"app_id":"a"}},{fields}}}"#))
     }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn entry_lives_as_long_as_routers_let_it() {
+    fn entry_lives_for_the_threshold_of_its_message_and_at_most_120_seconds() {
         let now = Instant::now();
         let life = |threshold: &str| {
             let text = format!(
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn message_without_an_id_of_an_application_is_none_of_an_application() {
+    fn message_without_an_application_id_is_of_no_application() {
         let rest = r#""host":"10.0.0.1","port":80,"uris":["r"],"app":"a""#;
         for tags in ["", r#","tags":null"#, r#","tags":{"app_id":""}"#] {
             let text = format!("{{{rest}{tags}}}");
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_malformed() {
+    fn message_of_another_shape_is_malformed() {
         for text in [
             "",
             "[]",

@@ -4,14 +4,14 @@
 //! server --messages--> message (pure) --> entries --look, at a question--> the table of all sources
 //! ```
 //!
-//! A task listens as long as the agent runs. It connects to one server at a time, in their order, and to the next one when a
-//! connection fails or ends; between rounds it waits longer and longer. The agent publishes nothing: a component that hears
-//! `router.start`, or an answer to its `router.greet`, takes the sender for a router. So the entries are complete when each
-//! component has registered again, which it does every 20 s. A server that is away takes nothing away: entries live until they
-//! expire.
+//! A task listens as long as the agent runs. It connects to one server at a time, in the order of the configuration, and to the
+//! next one when a connection fails or ends. After a round in which no server could be used, it waits; each such pause is longer
+//! than the last, up to a bound. The agent publishes nothing: a component that receives `router.start`, or an answer to its
+//! `router.greet`, would take the sender for a router. So the entries are complete only when each component has registered again,
+//! which it does every 20 s. If a server is lost, entries stay until they expire.
 //!
-//! In come the section `nats` and messages; out come the entries as if they were a file. Files with passwords, certificates and
-//! keys are read for each connection.
+//! In: the section `nats`, and messages. Out: the entries, in the form of a file's content. Files with passwords, certificates
+//! and keys are read for each connection.
 
 mod entries;
 #[cfg(any(test, fuzzing))]
@@ -38,13 +38,14 @@ use crate::targets::client::{
 };
 use crate::targets::failure::Failure;
 
-/// What the agent listens to; an index is the place of [`REGISTER`] in it, or another one.
+/// The subjects to which the agent subscribes. A message carries the index of its subject; [`REGISTER`] is that of
+/// `router.register`.
 const SUBJECTS: [&str; 2] = ["router.register", "router.unregister"];
 const REGISTER: usize = 0;
-/// The pauses between rounds in which no server could be listened to: the first, and the longest.
+/// The shortest and the longest pause after a round in which no server could be used.
 const LEAST_PAUSE: Duration = Duration::from_millis(250);
 const MOST_PAUSE: Duration = Duration::from_secs(16);
-/// Time of the resolver for the name of a server.
+/// Time for the resolver to find the addresses of a server.
 const RESOLVER: Duration = Duration::from_secs(5);
 
 pub(super) static MESSAGES: Descriptor = Descriptor {
@@ -58,7 +59,7 @@ pub(super) static MESSAGES: Descriptor = Descriptor {
     fallback: "left out unless fan_in has nats",
 };
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum MessageOutcome {
     Registered,
@@ -86,7 +87,7 @@ impl MessageOutcome {
 #[derive(Debug)]
 pub(super) struct NatsBus {
     config: NatsConfig,
-    /// The authorities of instances.
+    /// The authorities of instances, used if the section names none.
     ca_file: Option<PathBuf>,
     names: Rc<HostNames>,
     state: RefCell<BusState>,
@@ -96,7 +97,7 @@ pub(super) struct NatsBus {
 struct BusState {
     entries: BusEntries,
     is_connected: bool,
-    /// The last fault of each server, until it is connected.
+    /// The last fault of each server; `None` after a successful connection.
     faults: Vec<Option<NatsFault>>,
     failures: [u64; Failure::OF_SOURCES.len()],
     messages: [u64; MessageOutcome::ALL.len()],
@@ -116,7 +117,7 @@ impl NatsBus {
         }
     }
 
-    /// Listens without an end.
+    /// Listens until the runtime ends.
     pub(super) async fn listen(self: Rc<Self>) {
         let mut pause = LEAST_PAUSE;
         loop {
@@ -158,7 +159,7 @@ impl NatsBus {
         }
     }
 
-    /// Reads what is needed to connect to a server.
+    /// Reads the files that a connection to a server needs: certificates, key and password.
     fn prepared(
         &self,
         server: &NatsServerConfig,
@@ -191,7 +192,7 @@ impl NatsBus {
         Ok((tls, credentials))
     }
 
-    /// What has been heard and lives, unless it is known.
+    /// The live entries; [`FileLook::Unchanged`] if `known` is their stamp.
     pub(super) fn look(&self, known: Option<FileStamp>) -> SourceLook {
         let mut state = self.state.borrow_mut();
         let known = known.map(|(revision, ..)| revision);
@@ -205,12 +206,12 @@ impl NatsBus {
         }
     }
 
-    /// Whether it is listened to.
+    /// Whether the agent is connected to a server and subscribed.
     pub(super) fn is_connected(&self) -> bool {
         self.state.borrow().is_connected
     }
 
-    /// Connections so far that could not be made, or have ended.
+    /// Connections that failed or ended so far, by reason.
     pub(super) fn failures(&self) -> [u64; Failure::OF_SOURCES.len()] {
         self.state.borrow().failures
     }
@@ -253,7 +254,7 @@ impl BusState {
         self.faults[index] = Some(fault);
     }
 
-    /// Takes a message of the subject with this index.
+    /// Processes a message of the subject with this index.
     fn take(&mut self, subject: usize, text: &[u8]) {
         let now = std::time::Instant::now();
         let mut found = match parse(text, now) {
@@ -283,7 +284,7 @@ impl BusState {
         }
     }
 
-    /// Counts a message of which something is lost; logs the first of its kind.
+    /// Counts a message that is dropped in part or as a whole; logs the first one with each outcome.
     fn lose(&mut self, outcome: MessageOutcome, cause: &str) {
         let (_, word) = MessageOutcome::ALL[outcome as usize];
         if self.messages[outcome as usize] == 0 {

@@ -1,13 +1,14 @@
-//! Whether connections have reached the listeners of processes.
+//! Checks that connections have reached the listeners of processes of the node.
 //!
 //! ```text
 //! connection --+
 //! connection --+--> queue of user and namespace --turn--> one reading of the tables, in a reader of that user --> a result for each
 //! ```
 //!
-//! In: connections, after the kernel has made them and before anything is sent. Out: whether each of them is one to the process that was
-//! looked at. A reading serves all connections that waited when it began, so many instances in a namespace cost two readings. The
-//! readers, and what they may hold up, are those of the process's user. Tables that are too long are not read again before the next look.
+//! In: connections, after the kernel has made them and before the agent sends anything. Out: for each, whether it leads to the
+//! process that the look found. A reading serves all connections that waited when it began, so many instances of one user and
+//! namespace cost two readings. The readers are charged to the process's user. A namespace whose tables are too long is not read
+//! again before the next look.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -31,27 +32,27 @@ use crate::targets::readers::{BlockingJob, Readers};
 #[derive(Debug, Clone)]
 pub(super) struct NodeConnection {
     pub(super) listener: Arc<NodeListener>,
-    /// Where the agent has connected to.
+    /// The address that the agent has connected to.
     pub(super) address: SocketAddr,
-    /// The agent's end.
+    /// The agent's end of the connection.
     pub(super) own: SocketAddr,
 }
 
 /// Whether a connection has reached its listener.
 ///
 /// # Errors
-/// [`Failure::NotTheTarget`]: it has not, or the process has ended. Others: it cannot be known.
+/// [`Failure::NotTheTarget`]: it has not, or the process has ended. Others: the tables cannot be read.
 type Confirmed = Result<(), Failure>;
 
 /// The user of a process, and its network namespace.
 type ConfirmKey = (u32, FileKey);
 
-/// All connections that wait. It lives on the targets thread.
+/// All connections that wait to be confirmed. It lives on the targets thread.
 #[derive(Debug)]
 pub(super) struct Confirmations {
     readers: Readers<ConfirmKey>,
     queues: RefCell<HashMap<ConfirmKey, Rc<ConfirmQueue>>>,
-    /// Whose tables are too long.
+    /// Users and namespaces whose tables were too long since the last look.
     too_long: RefCell<HashSet<ConfirmKey>>,
 }
 
@@ -71,12 +72,13 @@ impl Confirmations {
         }
     }
 
-    /// A look begins: all tables may be read again.
+    /// Allows all tables to be read again. To be called when a look begins.
     pub(super) fn forget(&self) {
         self.too_long.borrow_mut().clear();
     }
 
-    /// Returns at `end` at the latest, if it is the first one that waits; the caller bounds its time.
+    /// Confirms a connection. Only a reading that this call makes itself ends by `end`; the caller bounds the time of waiting for
+    /// others.
     pub(super) async fn confirm(
         &self,
         host: &Arc<Host>,
@@ -98,7 +100,7 @@ impl Confirmations {
                 biased;
                 confirmed = &mut receiver => match confirmed {
                     Ok(confirmed) => return confirmed,
-                    // The time of the one that had the turn was over.
+                    // The call that had the turn ran out of time without a result.
                     Err(_) => continue,
                 },
                 _turn = queue.turn.lock() => {
@@ -116,7 +118,7 @@ impl Confirmations {
         Rc::clone(queues.entry(key).or_default())
     }
 
-    /// Reads the tables for all that have waited. Without a result for them, they wait for the next reading.
+    /// Reads the tables once for all `waiting` connections. If there is no result in time, they wait for the next reading.
     async fn read(
         &self,
         host: &Arc<Host>,
@@ -131,7 +133,7 @@ impl Confirmations {
         let failure = match read.await.pop() {
             Some((_, Ok(Ok(confirmed)))) => {
                 for (sender, confirmed) in senders.into_iter().zip(confirmed) {
-                    // The connection may have been given up.
+                    // The call may have been dropped.
                     let _ = sender.send(confirmed);
                 }
                 return;
@@ -153,12 +155,12 @@ impl Confirmations {
     }
 }
 
-/// What the tables say of a connection.
+/// The facts about one connection in the tables.
 #[derive(Debug, Clone, Copy, Default)]
 struct ConnectionSeen {
-    /// Where its listener is bound.
+    /// The address to which its listener is bound.
     bound: Option<SocketAddr>,
-    /// Another socket listens at its very address.
+    /// Another socket listens at exactly the address of the connection.
     has_exact: bool,
     /// Another socket listens at all addresses of IPv4.
     has_any: bool,
@@ -186,7 +188,8 @@ pub(super) fn confirm(
         let process = open(host, door.listener.id).ok()?;
         seen.fill(ConnectionSeen::default());
         let read = see(&process, connections, &mut seen);
-        // If the process has ended meanwhile, or has left the namespace, another one leads to the tables.
+        // If the process has ended or left the namespace meanwhile, the tables are read through the process of another
+        // connection.
         is_in(host, of_namespace, &door.listener).ok()?;
         Some(read)
     });
@@ -216,7 +219,7 @@ fn is_in(host: &Host, of_namespace: FileKey, listener: &NodeListener) -> Confirm
     })
 }
 
-/// Reads the tables until all is known.
+/// Reads the tables until all facts are known.
 fn see(
     process: &Place,
     connections: &[NodeConnection],
@@ -236,7 +239,7 @@ fn see(
             has_listener |= seen.bound.is_some();
             left -= usize::from(seen.is_whole() && !was_whole);
         }
-        // Behind the listening sockets stand the connections.
+        // The kernel lists the listening sockets first, then the connections.
         is_listening || has_listener && left > 0
     })
 }
@@ -259,7 +262,7 @@ impl ConnectionSeen {
         }
     }
 
-    /// Whether both the listener and the connection are there.
+    /// Whether the tables have both the listener and the connection.
     const fn is_whole(&self) -> bool {
         self.bound.is_some() && self.is_connected
     }
@@ -269,8 +272,9 @@ impl ConnectionSeen {
         self.is_connected && self.bound.is_some_and(|bound| !is_taken(bound))
     }
 
-    /// Whether the kernel prefers another listener to one that is bound to `bound`: one of the very address, and for an address of IPv4
-    /// one of IPv4, because a listener on all addresses of IPv6 may take IPv6 only.
+    /// Whether the kernel may prefer another listener to the one bound to `bound`: a listener at exactly `address`; or, if
+    /// `address` is IPv4 and `bound` is IPv6, a listener on all IPv4 addresses, because a listener on all IPv6 addresses may
+    /// accept IPv6 only.
     fn is_taken(&self, bound: SocketAddr, address: SocketAddr) -> bool {
         let may_miss = address.is_ipv4() && bound.is_ipv6();
         self.has_exact && bound != address || self.has_any && may_miss

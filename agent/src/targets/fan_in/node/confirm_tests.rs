@@ -17,7 +17,7 @@ fn confirmed(listener: NodeListener, address: SocketAddr, own: SocketAddr) -> Co
     confirmed.unwrap().pop().unwrap()
 }
 
-/// The listener, as if it were in the agent's own network namespace or in another one.
+/// The listener, marked as in the agent's own network namespace or in another one.
 fn placed(listener: &NodeListener, is_own: bool) -> NodeListener {
     NodeListener {
         is_own,
@@ -61,7 +61,7 @@ fn connection_is_confirmed_while_its_listener_is_there() {
 }
 
 #[test]
-fn listener_that_is_nearer_to_the_address_takes_the_connection() {
+fn connection_taken_by_a_more_specific_listener_is_not_confirmed() {
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
     let listener = |local: &str, inode| TcpSocket {
         local: address(local),
@@ -101,7 +101,7 @@ fn listener_that_is_nearer_to_the_address_takes_the_connection() {
 }
 
 #[test]
-fn process_that_takes_ipv6_only_is_not_asked_at_the_listener_of_another_one() {
+fn ipv6_only_process_is_not_asked_at_the_ipv4_listener_of_another_process() {
     let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
     socket.set_only_v6(true).unwrap();
     socket
@@ -119,7 +119,7 @@ fn process_that_takes_ipv6_only_is_not_asked_at_the_listener_of_another_one() {
     let host = host();
     let own = this(&host, ScrapePort::Number(port));
     let found = looked(vec![own.clone()]);
-    // Both listeners are this process's here, so the nearer one is asked. As if it had the other one alone:
+    // Here both listeners belong to this process, so the nearer one is asked. Pretend that the process has only the other one:
     let tables = Place::trusted(std::path::Path::new("/proc/self")).unwrap();
     let mut inode = None;
     sockets(&tables, |socket| {
@@ -140,7 +140,7 @@ fn process_that_takes_ipv6_only_is_not_asked_at_the_listener_of_another_one() {
 }
 
 #[test]
-fn one_reading_serves_all_that_wait() {
+fn one_reading_serves_all_waiting_connections() {
     let host = Arc::new(host());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = ScrapePort::Number(listener.local_addr().unwrap().port());
@@ -159,7 +159,7 @@ fn one_reading_serves_all_that_wait() {
         let mut waiting: Vec<_> = all
             .map(|one| Box::pin(confirmations.confirm(&host, one, end)))
             .collect();
-        // The first one begins a reading, and the others wait for the next one.
+        // The first call begins a reading, and the others wait for the next one.
         std::future::poll_fn(|context| {
             for one in &mut waiting {
                 assert!(one.as_mut().poll(context).is_pending());
@@ -170,7 +170,7 @@ fn one_reading_serves_all_that_wait() {
         let key = (instance.listener.user, instance.listener.namespace);
         let queue = confirmations.queue(key);
         assert_eq!(queue.waiting.borrow().len(), connections.len() - 1);
-        // The one that reads is given up: the others do without it.
+        // Dropping the call that reads must not affect the others.
         drop(waiting.remove(0));
         let mut confirmed = Vec::new();
         for one in waiting {

@@ -1,8 +1,8 @@
-//! Which processes may be the one that an address leads to. Pure.
+//! Selects the processes that may own an address. Pure.
 //!
-//! Network namespaces may have the same address, and any user can make one with the address of a pod. The agent sees only after
-//! connecting which of these namespaces the address leads to. So it tries one process of each namespace, the oldest first, within the
-//! bounds below: no user takes the places of others.
+//! Several network namespaces may have the same address, and any user can create one with the address of a pod. Only a connection
+//! shows to which of these namespaces the address leads. So the agent tries one process of each namespace, the oldest first. The
+//! bounds below keep each user from taking the places of others.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -10,28 +10,29 @@ use std::net::SocketAddr;
 use super::ProcessOutcome;
 use crate::targets::files::FileKey;
 
-/// Most processes of root that are tried for an address.
+/// Most processes of root for an address.
 const OF_ROOT: usize = 4;
-/// Most processes of one other user.
+/// Most processes of each other user for an address.
 const OF_EACH: usize = 2;
-/// Most processes of all users but root.
+/// Most processes of all users but root for an address.
 const OF_OTHERS: usize = 8;
 const ROOT: u32 = 0;
 
-/// The listeners and the processes that are tried so far.
+/// The listeners and the addresses admitted so far.
 #[derive(Debug, Default)]
 pub(super) struct Contenders {
     /// Listening sockets by their inodes.
     listeners: HashSet<u64>,
-    /// The namespaces of each address, with the users of the processes.
+    /// For each address, the namespaces that have it, with the users of their processes.
     of_addresses: HashMap<SocketAddr, Vec<(FileKey, u32)>>,
 }
 
 impl Contenders {
-    /// Takes a process of `user` in, if it is to be tried; else says why not.
+    /// Admits a process of `user`.
     ///
     /// # Errors
-    /// [`ProcessOutcome::Shared`]: an older process has its listener, or its address in its namespace. [`ProcessOutcome::Limit`].
+    /// [`ProcessOutcome::Shared`]: an older process has the same listener, or the same address in the same namespace.
+    /// [`ProcessOutcome::Limit`]: the bound of the user, or of all users but root, is reached.
     pub(super) fn admit(
         &mut self,
         (address, inode): (SocketAddr, u64),
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn user_takes_no_place_of_others_at_an_address() {
+    fn users_places_at_an_address_are_bounded_and_leave_room_for_others() {
         let mut contenders = Contenders::default();
         assert_eq!(admitted(&mut contenders, 1, 100), OF_EACH);
         assert_eq!(admitted(&mut contenders, 2, 1), 1);
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn listener_and_address_of_a_namespace_have_one_process() {
+    fn processes_with_one_listener_or_one_address_in_a_namespace_are_one_instance() {
         let mut contenders = Contenders::default();
         let mut admit = |address: &str, inode, namespace| {
             contenders.admit((address.parse().unwrap(), inode), (0, namespace), 1)

@@ -1,4 +1,4 @@
-//! The fuzz target for what `/proc` says of sockets and addresses: any bytes.
+//! The fuzz target for the tables of sockets and addresses in `/proc`: any bytes.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,8 @@ use super::reach::{NetworkPlace, TcpListening, is_forbidden, reached};
 use super::sockets::{Ipv4Leaves, TcpState, ipv6_address, socket_inode, tcp_socket};
 use crate::config::ScrapePort;
 
-/// Takes each line as one of all tables. Asserts that a process is asked only at an address of its own namespace that is not forbidden,
-/// and on a port that it listens on.
+/// Reads each line as a line of every table. Asserts that a process is asked only at an address of its own namespace that is not
+/// forbidden, and on a port on which it listens.
 pub(crate) fn fan_in_network(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let (mut leaves, mut ipv6, mut listeners) = (Ipv4Leaves::default(), Vec::new(), Vec::new());

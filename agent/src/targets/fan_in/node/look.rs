@@ -1,15 +1,16 @@
-//! Looks at processes: where each of them listens, and where it can be asked.
+//! Looks at processes: finds the listeners of each, and the address at which it can be asked.
 //!
 //! ```text
 //! processes --note--> user, namespace, sockets --read (each namespace once)--> listeners --reach, contenders--> instances
 //! ```
 //!
-//! In: processes that the state has published. Out: their instances, and the outcomes of the others. It reads `/proc` and may block, so it
-//! belongs into a reader. Each network namespace is read once, through the first process that is in it and lives, after the sockets of all
-//! processes are known: only listening sockets of these processes are kept. A reading that fails is not repeated.
+//! In: processes that the state has published. Out: their instances, and the outcomes of the others. The look reads `/proc` and
+//! may block, so it runs in a reader. It first collects the sockets of all processes, then reads each network namespace once,
+//! through the first live process in it, and keeps only listening sockets of these processes. It does not repeat a reading that
+//! fails.
 //!
-//! The users of processes are their real users, because any process can have its directory in `/proc` belong to root. Subordinate uids
-//! count for their owner. What those of one user take is bounded: processes, sockets, and CPU time.
+//! A process counts for its real user, because any process can make root the owner of its directory in `/proc`. Subordinate uids
+//! count for their owner. Each user's processes, sockets and CPU time in a look are bounded.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -44,20 +45,20 @@ const MOST_SOCKETS_OF_USER: usize = 1 << 18;
 const MOST_SOCKETS: usize = 1 << 20;
 const ROOT: u32 = 0;
 
-/// What a look has found.
+/// The result of a look.
 #[derive(Debug, Default)]
 pub(super) struct NodeLook {
     pub(super) instances: Vec<ScrapedInstance>,
     /// The outcome for each process.
     pub(super) of_each: Vec<ProcessOutcome>,
-    /// Processes by [`ProcessOutcome`], also those that the state has left out.
+    /// Number of processes by [`ProcessOutcome`], including those that the state has left out.
     pub(super) outcomes: [u64; ProcessOutcome::ALL.len()],
-    /// CPU time that it took.
+    /// CPU time of the look.
     pub(super) cpu: Duration,
 }
 
-/// Looks at all processes, the oldest ones first: of several with one listener, the first one is the instance. Nothing is begun after
-/// `until`.
+/// Looks at all processes, in the order given, the oldest first: of several processes with the same listener, the first one is
+/// the instance. Begins no step after `until`.
 pub(super) fn look(host: &Host, scraped: &ScrapedProcesses, until: Instant) -> NodeLook {
     let before = thread_cpu_ns();
     let mut look = NodeLook::default();
@@ -106,12 +107,12 @@ impl NodeLook {
 /// A process whose sockets are known.
 struct NotedProcess<'a> {
     scraped: &'a ScrapedProcess,
-    /// The user whose share it takes.
+    /// The user for whom it counts.
     user: u32,
     namespace: FileKey,
 }
 
-/// What the processes of a user have taken of a look.
+/// The use of a look by the processes of one user.
 #[derive(Debug, Default)]
 struct UserTaken {
     processes: usize,
@@ -120,17 +121,18 @@ struct UserTaken {
 }
 
 impl UserTaken {
-    /// Whether there is time for more, before `until`. What was begun is done, so the tables of a user take twice [`MOST_CPU`] at most.
+    /// Whether the user has CPU time left, and `until` is not reached. A step that has begun is completed, so the tables of a
+    /// user take at most twice [`MOST_CPU`].
     fn has_time(&self, user: u32, until: Instant) -> bool {
         let has_share = user == ROOT || u128::from(self.cpu_ns) < MOST_CPU.as_nanos();
         has_share && Instant::now() < until
     }
 }
 
-/// What is known of a network namespace.
+/// A network namespace, as far as the look has read it.
 #[derive(Debug, Default)]
 struct NodeNamespace {
-    /// The sockets of the processes that are in it: inode, and number of the process. Sorted when its tables are read.
+    /// The sockets of its processes: inode, and number of the process. Sorted when its tables are read.
     sockets: Vec<(u64, usize)>,
     /// The outcome of reading its sockets; `None`: not read yet.
     read: Option<Result<(), ProcessOutcome>>,
@@ -143,7 +145,7 @@ struct Looking<'h> {
     until: Instant,
     owners: SubordinateUids,
     users: HashMap<u32, UserTaken>,
-    /// Those beyond the share of their user take no place of others.
+    /// Places left for processes. A process beyond the share of its user takes none.
     places: usize,
     sockets_left: usize,
     /// The namespace of the agent.
@@ -168,7 +170,7 @@ impl<'h> Looking<'h> {
         }
     }
 
-    /// Notes the sockets of a process, which becomes number `index`.
+    /// Collects the sockets of a process, which gets the number `index`.
     fn note<'p>(
         &mut self,
         scraped: &'p ScrapedProcess,
@@ -217,7 +219,7 @@ impl<'h> Looking<'h> {
         let process = open(self.host, id)?;
         is_still_in(&process, noted.namespace)?;
         self.read(noted, &process)?;
-        // Only a process that listens needs the addresses of its namespace.
+        // The addresses of a namespace are needed only for a process that listens.
         if self.listeners[index].is_empty() {
             return Err(NotAnInstance::NoListener.into());
         }
@@ -252,7 +254,7 @@ impl<'h> Looking<'h> {
         })
     }
 
-    /// Finds the listening ones among the sockets of all processes in the namespace of `process`, once.
+    /// Finds the listening sockets of all processes in the namespace of `process`. Reads each namespace once.
     fn read(&mut self, noted: &NotedProcess<'_>, process: &Place) -> Result<(), ProcessOutcome> {
         let known = self.namespaces.entry(noted.namespace).or_default();
         if let Some(read) = known.read {
@@ -260,7 +262,7 @@ impl<'h> Looking<'h> {
         }
         let taken = self.users.entry(noted.user).or_default();
         if !taken.has_time(noted.user, self.until) {
-            // The next process in the namespace may belong to another user, whose share of the time is not used up.
+            // Not stored: the next process in the namespace may belong to another user, who has time left.
             return Err(ProcessOutcome::Limit);
         }
         let before = thread_cpu_ns();
@@ -297,7 +299,7 @@ impl<'h> Looking<'h> {
         Ok(*self.own.insert(own))
     }
 
-    /// Has the addresses of the namespace known that `process` is in.
+    /// Reads the addresses of the namespace of `process`, unless they are known.
     fn addresses(&mut self, namespace: FileKey, process: &Place) -> Result<(), ProcessOutcome> {
         let known = self.namespaces.entry(namespace).or_default();
         let read = match known.addresses.take() {
@@ -321,7 +323,8 @@ impl<'h> Looking<'h> {
     }
 }
 
-/// Whether what was read through the process is of this namespace. If not, another process leads to its tables.
+/// Checks that the process is still in the namespace, so that the tables read through it are of this namespace. If not, another
+/// process is used to read them.
 fn is_still_in(process: &Place, expected: FileKey) -> Result<(), ProcessOutcome> {
     let is_there = namespace(process)? == expected;
     is_there.then_some(()).ok_or(ProcessOutcome::Gone)

@@ -51,7 +51,7 @@ pub(in super::super) fn number(address: SocketAddr) -> ScrapePort {
 }
 
 #[test]
-fn listener_is_one_instance_whichever_processes_have_it() {
+fn processes_that_share_a_listener_are_one_instance() {
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = number(listener.local_addr().unwrap());
     let host = host();
@@ -79,7 +79,7 @@ fn process_without_one_wanted_listener_is_counted_by_the_reason() {
     let host = host();
     let mut ended = this(&host, number(listeners[0].local_addr().unwrap()));
     ended.id.start_ns += host.tick_ns;
-    // No listener can have port 0.
+    // No listener has port 0.
     let found = looked(vec![
         this(&host, ScrapePort::Auto),
         this(&host, ScrapePort::Number(0)),

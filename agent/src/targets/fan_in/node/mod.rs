@@ -1,17 +1,18 @@
-//! The node's own processes as a source of instances: those of the items of `process_names` that have `scrape`.
+//! The node's own processes as a source of instances: the processes of items of `process_names` that have `scrape`.
 //!
 //! ```text
 //! state --Board--> processes --look (a reader, at most once a second)--> listeners, addresses --> instances
 //!                                                          connected --confirm (a reader)--> may be asked, or not_the_target
 //! ```
 //!
-//! A process is an instance of the application that its group names. Processes with one listening socket are one instance, and so are
-//! those of a namespace with one address. The agent enters no namespace: it reads `/proc/<pid>/net`, and the descriptors of the process.
+//! A process is an instance of the application that its group names. Processes that share a listening socket are one instance,
+//! and so are processes with the same address in the same namespace. The agent enters no namespace: it reads `/proc/<pid>/net`
+//! and the descriptors of the process.
 //!
-//! Any user can open a network namespace, own any address there and listen. So an address is only connected to if it may belong to the
-//! process ([`reach`]), and nothing is sent before the connection stands in the table of that namespace. Of the namespaces with one
-//! address, those that the caller wants are tried until one has the connection ([`contenders`]). [`survey`] shows the outcome for each
-//! process to a command that prints it and ends.
+//! Any user can create a network namespace, own any address there and listen. So the agent connects to an address only if it may
+//! belong to the process ([`reach`]), and sends nothing before the table of that namespace has the connection ([`confirm`]). If
+//! several namespaces have the same address, the agent tries those that match the request until one has the connection
+//! ([`contenders`]). [`survey`] gives the outcome for each process to a command that prints it and ends.
 
 mod confirm;
 mod contenders;
@@ -41,13 +42,13 @@ use crate::targets::board::{Board, ScrapedProcess};
 use crate::targets::failure::Failure;
 use crate::targets::readers::{BlockingJob, Readers};
 
-/// Age of a look up to which it serves questions.
+/// A look serves questions for this long.
 const FRESH: Duration = Duration::from_secs(1);
-/// The same, in times of its CPU time: looks take a fifth of a core at most.
+/// The same as a multiple of the look's CPU time, if that is longer: looks use at most a fifth of a core.
 const PAUSE: u32 = 4;
-/// The part of a question's time in which a look begins to read tables.
+/// A look begins no further step after this part of the question's time: one divided by this.
 const READING: u32 = 2;
-/// The files of `/proc` are root's.
+/// The readers of looks are charged to root.
 const ROOT: u32 = 0;
 
 pub(super) static PROCESSES: Descriptor = Descriptor {
@@ -84,7 +85,7 @@ enum ProcessOutcome {
 }
 
 impl ProcessOutcome {
-    /// All, with the values of the label `outcome`, in the order of the variants.
+    /// All variants with their values of the label `outcome`, in the order of the variants.
     const ALL: [(Self, &'static str); 8] = [
         (Self::Instance, "instance"),
         (Self::Shared, "shared"),
@@ -124,7 +125,7 @@ pub(super) struct NodeProcesses {
     /// One look at a time.
     readers: Readers<()>,
     confirmations: Confirmations,
-    /// Until when the last look is fresh.
+    /// The time until which the last look serves questions.
     fresh: tokio::sync::Mutex<Option<Instant>>,
     known: RefCell<KnownProcesses>,
 }
@@ -135,7 +136,7 @@ struct KnownProcesses {
     instances: Vec<Arc<FanInInstance>>,
     outcomes: [u64; ProcessOutcome::ALL.len()],
     failures: [u64; Failure::OF_SOURCES.len()],
-    /// The pass of the state that the last look was made for.
+    /// The time of the pass whose processes the last look used.
     at: Option<std::time::Instant>,
 }
 
@@ -151,8 +152,8 @@ impl NodeProcesses {
         }
     }
 
-    /// Looks at the processes, unless that was done within the last second. Returns at `end` at the latest; then what was known before
-    /// stays.
+    /// Looks at the processes, unless the last look still serves questions. Returns at `end` at the latest; the result of the
+    /// last look then stays.
     pub(super) async fn refresh(&self, end: Instant) {
         let Ok(mut fresh) = timeout_at(end, self.fresh.lock()).await else {
             return;
@@ -174,7 +175,7 @@ impl NodeProcesses {
         *fresh = Some(Instant::now() + FRESH.max(PAUSE * cost));
     }
 
-    /// The instances that are wanted, sorted by address. Those of one address stand in the order in which they are tried.
+    /// The wanted instances, sorted by address. Instances with the same address are in the order in which they are tried.
     pub(super) fn look_up(&self, wanted: &WantedInstances) -> Vec<Arc<FanInInstance>> {
         let known = self.known.borrow();
         let is_wanted = |instance: &&Arc<FanInInstance>| match wanted {
@@ -191,10 +192,10 @@ impl NodeProcesses {
         known.instances.iter().filter(is_wanted).cloned().collect()
     }
 
-    /// Whether a connection from `own` to `address` has reached the listener. To be given up at `end`.
+    /// Checks that a connection from `own` to `address` has reached the listener. The caller must drop the future at `end`.
     ///
     /// # Errors
-    /// [`Failure::NotTheTarget`]: it has not, or the process has ended. Others: it cannot be known.
+    /// [`Failure::NotTheTarget`]: it has not, or the process has ended. Others: the tables cannot be read.
     pub(super) async fn confirm(
         &self,
         listener: &Arc<NodeListener>,
@@ -220,7 +221,7 @@ impl NodeProcesses {
         }
     }
 
-    /// The numbers of this source beside those of files.
+    /// The numbers of this source, in the form of those of files.
     pub(super) fn counts(&self) -> SourceCounts {
         let known = self.known.borrow();
         let of = |outcome: ProcessOutcome| known.outcomes[outcome as usize];
@@ -239,7 +240,7 @@ impl NodeProcesses {
 }
 
 impl KnownProcesses {
-    /// A look that fails leaves what was known before.
+    /// Stores the result of a look. If the look failed, the result of the last one stays.
     fn note(&mut self, looked: Result<NodeLook, Failure>, at: Option<std::time::Instant>) {
         match looked {
             Ok(looked) => {

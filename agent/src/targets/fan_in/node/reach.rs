@@ -1,4 +1,4 @@
-//! Where the listeners of a process can be asked. Pure.
+//! Selects the address at which a process can be asked, by its listeners. Pure.
 //!
 //! | the process is in | bound to | asked at |
 //! | --- | --- | --- |
@@ -7,8 +7,8 @@
 //! | another one | an address that is not forbidden | it |
 //! | | all addresses | the lowest IPv4 address of the namespace that is not forbidden, else the lowest such IPv6 address |
 //!
-//! Any user can open a network namespace and own any address there. So these are forbidden in another one: loopback, link-local and
-//! multicast addresses, and those of the agent's own namespace.
+//! Any user can create a network namespace and own any address there. So these addresses are forbidden in another namespace:
+//! loopback, link-local and multicast addresses, and those of the agent's own namespace.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -22,12 +22,12 @@ pub(super) struct TcpListening {
     pub(super) inode: u64,
 }
 
-/// A network namespace, as far as it matters here.
+/// The network namespace of a process.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum NetworkPlace<'a> {
     /// The agent's own.
     Own,
-    /// Another one, with its addresses, and those of the agent's own one. IPv4 first, each sorted.
+    /// Another one, with its addresses, and those of the agent's own namespace. Both lists have IPv4 first, each family sorted.
     Other {
         its: &'a [IpAddr],
         own: &'a [IpAddr],
@@ -39,16 +39,16 @@ pub(super) enum NetworkPlace<'a> {
 pub(crate) enum NotAnInstance {
     /// It does not listen, or not on the wanted port.
     NoListener,
-    /// It listens on several ports, and the configuration does not say which one has the metrics.
+    /// It listens on several ports, and the configuration names none of them.
     SeveralPorts,
     /// Its address is forbidden, or its network namespace has none at which it can be asked.
     NoAddress,
 }
 
-/// Where the listeners of a process are asked, and the listener that takes the connection.
+/// The address at which a process is asked, and the listener that accepts the connection.
 ///
 /// # Errors
-/// Why not at all.
+/// The reason why it cannot be asked.
 pub(super) fn reached(
     listeners: &[TcpListening],
     port: ScrapePort,
@@ -59,7 +59,8 @@ pub(super) fn reached(
         ScrapePort::Number(number) => one.address.port() == number,
     };
     let mut wanted: Vec<TcpListening> = listeners.iter().filter(is_wanted).copied().collect();
-    // All addresses first, so that the choice among several ones of a port does not change when one of them is given up.
+    // Listeners on all addresses first, so that the choice among several listeners of one port stays the same when a listener on
+    // one address closes.
     wanted.sort_by_key(|one| (!one.address.ip().is_unspecified(), *one));
     let first = wanted.first().ok_or(NotAnInstance::NoListener)?;
     if wanted
@@ -78,7 +79,7 @@ pub(super) fn reached(
 fn ip(bound: IpAddr, place: NetworkPlace<'_>) -> Option<IpAddr> {
     match place {
         NetworkPlace::Own if bound.is_unspecified() => Some(Ipv4Addr::LOCALHOST.into()),
-        // The interface of a link-local address of IPv6 is not known.
+        // A link-local IPv6 address needs an interface, which is not known.
         NetworkPlace::Own => Some(bound).filter(|ip| !is_link_local_ipv6(*ip)),
         NetworkPlace::Other { its, own } => {
             let may_be_asked = |ip: &IpAddr| !is_forbidden(*ip) && !own.contains(ip);
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn one_port_is_asked_and_of_several_the_configured_one() {
+    fn only_port_is_asked_and_of_several_ports_the_configured_one() {
         let auto = |addresses: &[&str]| reach(addresses, ScrapePort::Auto, NetworkPlace::Own);
         assert_eq!(auto(&[]), Err(NotAnInstance::NoListener));
         assert_eq!(auto(&["10.0.0.1:80"]), at("10.0.0.1:80", 1));
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn another_namespace_is_asked_only_at_addresses_that_are_its_own_alone() {
+    fn another_namespace_is_asked_only_at_its_own_unshared_addresses() {
         let own = ["10.0.0.1", "127.0.0.1", "fd00::1"].map(ip);
         let its = [
             "10.0.0.1",
@@ -202,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_forbidden_is_asked_in_another_namespace(
+        fn forbidden_address_is_never_asked_in_another_namespace(
             bound in prop::collection::vec(any::<(SocketAddr, u64)>(), 0..4),
             mut its in prop::collection::vec(any::<IpAddr>(), 0..6),
             own in prop::collection::vec(any::<IpAddr>(), 0..3),

@@ -1,6 +1,6 @@
-//! Parsers of what `/proc/<pid>/net` and `/proc/<pid>/fd` say of TCP sockets and addresses. Pure.
+//! Parsers of TCP sockets and addresses in `/proc/<pid>/net` and `/proc/<pid>/fd`. Pure.
 //!
-//! In: single lines, or whole files. Out: sockets and addresses. A line that is not as the kernel writes it gives nothing.
+//! In: single lines. Out: sockets and addresses. A line in another form than the kernel's is skipped.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,7 +12,7 @@ const LISTENS: &str = "0A";
 /// The scope of a global address in `if_inet6`.
 const GLOBAL: &str = "00";
 
-/// A socket: one line of `net/tcp` or `net/tcp6`. Addresses of IPv4 in IPv6 are those of IPv4.
+/// A socket: one line of `net/tcp` or `net/tcp6`. IPv4-mapped IPv6 addresses are converted to IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TcpSocket {
     pub(super) local: SocketAddr,
@@ -25,12 +25,12 @@ pub(super) struct TcpSocket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TcpState {
     Listens,
-    /// The kernel has a connection, or is about to have one.
+    /// An established connection, or one that the kernel is about to establish.
     Connected,
     Other,
 }
 
-/// The socket of a line; `None` for the head of the file.
+/// The socket of a line; `None` for the header of the file and for an invalid line.
 pub(super) fn tcp_socket(line: &str) -> Option<TcpSocket> {
     let mut words = line.split_ascii_whitespace();
     let (local, remote) = (words.nth(1)?, words.next()?);
@@ -68,13 +68,14 @@ fn word(digits: &str) -> Option<[u8; 4]> {
     u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
 }
 
-/// The number of the socket that the link of a descriptor names; `None` if it is no socket.
+/// The inode of the socket that the link of a descriptor names; `None` if it is no socket.
 pub(super) fn socket_inode(link: &[u8]) -> Option<u64> {
     let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     std::str::from_utf8(number).ok()?.parse().ok()
 }
 
-/// The addresses of a network namespace, by the lines of its `net/fib_trie`: those of leaves that are local to the host.
+/// Collects the IPv4 addresses of a network namespace from the lines of its `net/fib_trie`: the leaves that are local to the
+/// host.
 #[derive(Debug, Default)]
 pub(super) struct Ipv4Leaves {
     leaf: Option<Ipv4Addr>,
@@ -134,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sockets_are_read_as_written(
+        fn socket_lines_are_parsed_back(
             local: SocketAddr,
             remote: SocketAddr,
             state in 1_u8..13,
@@ -151,7 +152,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_survived(text in "\\PC*") {
+        fn any_text_is_parsed_without_a_panic(text in "\\PC*") {
             let _ = (tcp_socket(&text), socket_inode(text.as_bytes()));
             let _ = ipv6_address(&text);
             Ipv4Leaves::default().note(&text);
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn lines_of_the_kernel_are_understood() {
+    fn lines_of_the_kernel_are_parsed() {
         let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
         assert_eq!(tcp_socket(head), None);
         let line = "   1: 0100007F:977B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17266941 1 00 100 0 0 10 0";
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_of_sockets_are_known_by_their_links() {
+    fn socket_inode_is_parsed_from_the_link_of_a_descriptor() {
         assert_eq!(socket_inode(b"socket:[4711]"), Some(4711));
         for link in [
             &b"pipe:[4711]"[..],
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_those_of_the_host_in_both_tables_once() {
+    fn local_addresses_are_collected_once_from_both_tables() {
         let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.0\n        /24 link UNICAST\n     |-- 10.0.0.7\n        \
                     /32 host LOCAL\nLocal:\n     |-- 10.0.0.7\n        /32 host LOCAL\n     |-- 127.0.0.0\n        /8 host LOCAL\n     \
                     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 10.0.0.255\n        /32 link BROADCAST\n";

@@ -1,4 +1,4 @@
-//! The outcome for each process of the node that matches an item with `scrape`, for commands that print it and end. Blocks.
+//! Finds the outcome for each process of the node that matches an item with `scrape`, for commands that print it and end. Blocks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,20 +9,20 @@ use crate::host::Host;
 use crate::targets::board::{ScrapedProcess, ScrapedProcesses};
 use crate::targets::fan_in::table::FanInInstance;
 
-/// Time to look; processes beyond it have the outcome `limit`.
+/// Time of the look; processes for which it is not enough have the outcome `limit`.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where a process would be asked, or why it is not: in the words of `headcount_fan_in_processes`.
+/// The instance of a process, or the reason why it has none, in the words of `headcount_fan_in_processes`.
 #[derive(Debug)]
 pub(crate) struct SurveyedProcess {
     pub(crate) process: ScrapedProcess,
     pub(crate) instance: Result<FanInInstance, &'static str>,
 }
 
-/// Whether a process could not be looked into.
+/// The outcome of a process that the caller may not inspect.
 pub(crate) const UNREADABLE: &str = ProcessOutcome::ALL[ProcessOutcome::Unreadable as usize].1;
 
-/// Looks at processes, the oldest ones first: of several with one listener, the first one is the instance.
+/// Looks at processes, the oldest first: of several processes with the same listener, the first one is the instance.
 pub(crate) fn survey(host: &Host, mut processes: Vec<ScrapedProcess>) -> Vec<SurveyedProcess> {
     processes.sort_unstable_by_key(|one| (one.id.start_ns, one.id.tgid));
     let all = ScrapedProcesses {
@@ -36,7 +36,7 @@ pub(crate) fn survey(host: &Host, mut processes: Vec<ScrapedProcess>) -> Vec<Sur
     let surveyed = outcomes.map(|(process, outcome)| SurveyedProcess {
         process: process.clone(),
         instance: match outcome {
-            // Its instances stand in the order of their processes.
+            // The instances are in the order of their processes.
             ProcessOutcome::Instance => instances.next().map(fan_in_instance).ok_or(UNREADABLE),
             other => Err(ProcessOutcome::ALL[other as usize].1),
         },

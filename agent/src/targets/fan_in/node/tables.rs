@@ -1,9 +1,11 @@
-//! Reads the tables of a network namespace, line by line: its TCP sockets, and its addresses.
+//! Reads the tables of a network namespace line by line: its TCP sockets and its addresses.
 //!
-//! In: the directory of a process that is in the namespace. Out: each socket as its line is read, and the addresses. It blocks.
+//! In: the directory of a process that is in the namespace. Out: each socket as soon as its line is read, and the addresses.
+//! Blocks.
 //!
-//! The users of the namespace decide how long its tables are. So no line is kept here, and a reading that takes more than
-//! [`MOST_CPU`] ends with [`Failure::TooLarge`]. That is CPU time, because a busy machine shall not make a namespace unreadable.
+//! The users of the namespace decide how long its tables are. So this module keeps no line, and a reading that takes more than
+//! [`MOST_CPU`] ends with [`Failure::TooLarge`]. The bound is on CPU time, so that a busy machine does not make a namespace
+//! unreadable.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,8 +17,8 @@ use crate::host::thread_cpu_ns;
 use crate::targets::failure::Failure;
 use crate::targets::files::{FileKey, Place};
 
-/// Most CPU time for the sockets of a namespace: enough for some 500,000. The kernel takes the longer for a line, the more sockets listen
-/// at one address: a second for some 60,000 of them.
+/// Most CPU time for the sockets of a namespace: enough for some 500,000. The more sockets listen at one address, the longer the
+/// kernel takes for each line: 60,000 such sockets take about a second.
 pub(super) const MOST_CPU: Duration = Duration::from_secs(1);
 /// Lines between two looks at the clock.
 const LINES: u32 = 256;
@@ -33,12 +35,12 @@ pub(super) fn namespace(process: &Place) -> Result<FileKey, Failure> {
     process.key_behind(Path::new("ns/net"))
 }
 
-/// Calls `seen` with each socket of the tables of IPv4 and IPv6; where it returns false, the rest of that table is left out. The kernel
-/// lists the listening sockets first.
+/// Calls `seen` with each socket of the tables of IPv4 and IPv6. When `seen` returns false, skips the rest of that table. The
+/// kernel lists the listening sockets first.
 ///
 /// # Errors
-/// [`Failure::TooLarge`]: a table is too long. Others: it cannot be read. The caller finds out whether the process has ended meanwhile, or
-/// is in another namespace now.
+/// [`Failure::TooLarge`]: a table is too long. Others: a table cannot be read. The caller must check that the process has not
+/// ended meanwhile and is still in the namespace.
 pub(super) fn sockets(
     process: &Place,
     mut seen: impl FnMut(&TcpSocket) -> bool,

@@ -1,4 +1,4 @@
-//! Looks at a made-up tree of `/proc`, in which users do what they can.
+//! Looks at a made-up tree of `/proc` with hostile users.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,10 +10,10 @@ use crate::config::ScrapeConfig;
 use crate::process::ProcessId;
 use crate::targets::board::GroupIdentity;
 
-/// The end of each line of a table of sockets.
+/// The rest of each line of a table of sockets.
 const REST: &str = "00000000:00000000 00:00000000 00000000  1000        0";
 
-/// A tree, whose processes are all to be asked.
+/// A tree of `/proc`. All its processes match an item with `scrape`.
 struct Tree {
     folder: tempfile::TempDir,
     processes: Vec<ScrapedProcess>,
@@ -62,7 +62,7 @@ impl Tree {
         fs::write(folder.join("status"), format!("Uid:\t{uid}\t0\t0\t0\n")).unwrap();
         let namespace = self.namespaces().join(process.namespace);
         symlink(&namespace, folder.join("ns/net")).unwrap();
-        // Not a link: the path of a table may not lead out of the directory of a process.
+        // A directory instead of the kernel's link: the path of a table may not lead out of the directory of a process.
         fs::create_dir(folder.join("net")).unwrap();
         for table in fs::read_dir(&namespace).unwrap() {
             let table = table.unwrap().path();
@@ -98,16 +98,16 @@ impl Tree {
     }
 }
 
-/// The line of a listener of a port on all addresses.
+/// The line of a socket that listens on a port at all addresses.
 fn listens(port: u16, inode: u64) -> String {
     format!(" 0: 00000000:{port:04X} 00000000:0000 0A {REST} {inode} 1\n")
 }
 
 #[test]
-fn user_who_listens_a_hundred_thousand_times_makes_no_other_process_unreadable() {
+fn user_with_a_hundred_thousand_listeners_leaves_other_processes_readable() {
     let mut tree = Tree::new();
     let mut table = listens(80, 1);
-    // Fewer lines, but longer ones: the bytes of a hundred thousand sockets, and some more.
+    // Fewer but longer lines, with more bytes than those of a hundred thousand sockets.
     let padding = " 0".repeat(250);
     for inode in 1_000..31_000 {
         let line = listens(81, inode);
@@ -127,7 +127,7 @@ fn user_who_listens_a_hundred_thousand_times_makes_no_other_process_unreadable()
 }
 
 #[test]
-fn tables_that_cannot_be_read_are_not_read_again_for_another_process() {
+fn unreadable_tables_are_not_read_again_for_another_process() {
     let mut tree = Tree::new();
     tree.namespace("shared", &listens(80, 1));
     tree.namespace("other", &listens(80, 2));
@@ -138,7 +138,7 @@ fn tables_that_cannot_be_read_are_not_read_again_for_another_process() {
             sockets: &[inode],
         });
     }
-    // What the first process leads to is no table.
+    // The table of the first process is invalid.
     let table = tree.folder.path().join("1/net/tcp");
     fs::remove_file(&table).unwrap();
     fs::create_dir(&table).unwrap();
@@ -160,10 +160,10 @@ fn processes_of_namespaces_with_one_address_are_all_tried() {
 }
 
 #[test]
-fn processes_count_for_their_real_user_whoever_owns_their_directories() {
+fn processes_count_for_their_real_user_not_the_owner_of_their_directories() {
     let mut tree = Tree::new();
     tree.namespace("all", &listens(80, 1));
-    // The directories belong to the user of the test, root or not.
+    // The directories belong to the user who runs the test.
     for number in 0..=MOST_OF_USER + 1 {
         tree.add(&TreeProcess {
             uid: if number <= MOST_OF_USER { 1000 } else { 1001 },
