@@ -74,7 +74,7 @@ fn main() {
     println!("cargo::rustc-cfg=has_ebpf");
 }
 
-/// Sets what `headcount_build_info` shows. The revision is `unknown` in a build outside a git checkout.
+/// Sets the values of `headcount_build_info`. The revision is `unknown` in a build outside a git checkout.
 fn identify() {
     let first_line = |program: OsString, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;

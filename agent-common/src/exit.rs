@@ -28,7 +28,7 @@ pub struct ExitRecord {
     pub wait_status: u32,
     /// Always 0.
     pub zero: u32,
-    /// What its threads used so far. Not final, and `se.sum_exec_runtime` is only as fresh as the last tick. The agent uses
+    /// The use of its threads so far. Not final, and `se.sum_exec_runtime` is only as fresh as the last tick. The agent uses
     /// these totals for a process whose final totals never come.
     pub totals: Totals,
 }

@@ -1,6 +1,6 @@
-//! Map values of network accounting: what the sockets of each process have carried. The programs credit every byte of a TCP
-//! socket exactly once, to the process that owns the socket at that moment, and every byte of UDP to the process that makes the
-//! call; user space reads the sums by owner.
+//! Map values of network accounting: the traffic of the sockets of each process. The programs credit every byte of a TCP socket
+//! exactly once, to the process that owns the socket at that moment, and every byte of UDP to the process that makes the call;
+//! user space reads the sums by owner.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -53,11 +53,12 @@ pub const FAILURE_OTHER: usize = 4;
 /// Number of reasons.
 pub const FAILURES: usize = 5;
 
-/// What sockets have carried. The values only rise. Of UDP, only the bytes are counted.
+/// The traffic of sockets. The values only rise. Of UDP, only the bytes are counted.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct NetworkCounters {
-    /// Payload transmitted, each byte once. Kernel: `tcp_sock.bytes_sent - bytes_retrans`. UDP: what the calls have taken.
+    /// Payload transmitted, each byte once. Kernel: `tcp_sock.bytes_sent - bytes_retrans`. UDP: the bytes that the calls have
+    /// taken.
     pub sent_bytes: u64,
     /// Payload that the kernel has queued in order, read or not. Kernel: `tcp_sock.bytes_received`, less the FIN. UDP: what the
     /// calls have returned.
@@ -82,7 +83,7 @@ pub struct NetworkCounters {
     pub listen_drops: u64,
 }
 
-/// What the living sockets of an owner held at the last look, which has the number `look`.
+/// The gauges of the living sockets of an owner at the last look, which has the number `look`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct NetworkGauges {
@@ -126,7 +127,7 @@ pub struct NetworkTotals {
     pub sent_bytes: u64,
     /// All payload received.
     pub received_bytes: u64,
-    /// Of `sent_bytes`, what could not be credited because the map of owners was full.
+    /// The part of `sent_bytes` that could not be credited because the map of owners was full.
     pub unowned_sent_bytes: u64,
     /// The same of `received_bytes`.
     pub unowned_received_bytes: u64,
@@ -134,6 +135,6 @@ pub struct NetworkTotals {
     pub owners_full: u64,
     /// Entries that the programs have made in the map of owners.
     pub owners_made: u64,
-    /// Times that a socket got no storage, because the kernel had no memory. What it carries without one is in no sum.
+    /// Times that a socket got no storage, because the kernel had no memory. Its traffic without one is in no sum.
     pub storage_full: u64,
 }

@@ -75,7 +75,7 @@ pub struct CoarseSums {
     pub exits_failure: u64,
     /// Exit records of processes ended by a signal.
     pub exits_signal: u64,
-    /// Exit records of processes that the OOM killer chose, whatever their end.
+    /// Exit records of processes that the OOM killer chose, with any end.
     pub oom_kills: u64,
     /// Exit records of processes whose way of ending is unknown ([`crate::EXIT_UNTOLD`]).
     pub exits_unknown: u64,

@@ -1,4 +1,4 @@
-//! What user space passes to the kernel programs: [`Layout`] before they are loaded, [`Control`] while they run.
+//! The values that user space passes to the kernel programs: [`Layout`] before they are loaded, [`Control`] while they run.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -15,8 +15,8 @@ pub const RSS_HELPER: u32 = 1;
 
 /// In [`Layout::argv_access`]: exec records carry no arguments.
 pub const ARGV_NONE: u32 = 0;
-/// In [`Layout::argv_access`]: the program reads arguments by `bpf_probe_read_user`. Lockdown allows this helper, but forbids
-/// the one by which aya detects what the kernel supports, so that aya replaces it by a forbidden one.
+/// In [`Layout::argv_access`]: the program reads arguments by `bpf_probe_read_user`. Lockdown allows this helper, but forbids the
+/// one by which aya detects the features of the kernel, so that aya replaces it by a forbidden one.
 pub const ARGV_READ: u32 = 1;
 
 offsets! {

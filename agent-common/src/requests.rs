@@ -55,8 +55,9 @@ pub const UNPARSED_OTHER: usize = 2;
 /// Number of reasons why a connection is not parsed.
 pub const UNPARSED: usize = 3;
 
-/// What a process has served. The values only rise. An exchange is in flight from its count in `begun` until it is in `ended` or
-/// `moved`. A reader copies the words in this order, so a count that changes meanwhile is in flight for too long, never too short.
+/// The requests that a process has served. The values only rise. An exchange is in flight from its count in `begun` until it is
+/// in `ended` or `moved`. A reader copies the words in this order, so a count that changes meanwhile is in flight for too long,
+/// never too short.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct RequestCounters {
@@ -86,11 +87,11 @@ pub struct RequestCounters {
     pub busy_ns: u64,
 }
 
-/// What the kernel keeps of a process.
+/// The kernel's state of a process.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct RequestSums {
-    /// What it has served.
+    /// The requests that it has served.
     pub counters: RequestCounters,
     /// Exchanges that are in flight, for the programs only: they see by it where an interval of [`RequestCounters::busy_ns`] begins
     /// and ends.
@@ -132,7 +133,7 @@ pub struct RequestInFlight {
     pub method: u64,
 }
 
-/// Sums of the node on one CPU: what the programs could not count.
+/// Sums of the node on one CPU: the events that the programs could not count.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct RequestTotals {

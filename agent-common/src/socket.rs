@@ -1,5 +1,5 @@
-//! What user space passes to the network programs: [`NetworkLayout`] before they are loaded, [`SocketLook`] at each look at
-//! the living sockets.
+//! The values that user space passes to the network programs: [`NetworkLayout`] before they are loaded, [`SocketLook`] at each
+//! look at the living sockets.
 
 use bytemuck::{Pod, Zeroable};
 

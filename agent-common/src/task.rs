@@ -24,7 +24,7 @@ pub struct Identity {
     pub zero: u32,
 }
 
-/// What a process used since its birth: the sums of its dead threads (`signal_struct`), plus the live tasks that the
+/// The use of a process since its birth: the sums of its dead threads (`signal_struct`), plus the live tasks that the
 /// documentation of each record names.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -109,7 +109,7 @@ pub struct DeadThreadsRecord {
     pub totals: Totals,
 }
 
-/// A live task of a process with several tasks, and what this task used.
+/// A live task of a process with several tasks, and the use of this task.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct ThreadRecord {

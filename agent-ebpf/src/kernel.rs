@@ -258,7 +258,7 @@ impl Task {
         read!(u64, self.0, task_pcount)
     }
 
-    /// Adds what this task itself has used.
+    /// Adds the use of this task itself.
     #[inline(always)]
     pub(crate) fn add_to(self, totals: &mut Totals) {
         totals.utime_ns += read!(u64, self.0, task_utime);
@@ -330,7 +330,7 @@ impl Signal {
         }
     }
 
-    /// What the dead threads of the process have used, and the CPU time that the kernel last reported. Built in one expression,
+    /// The use of the dead threads of the process, and the CPU time that the kernel last reported. Built in one expression,
     /// because adding to zeroed totals would compile to a loop over bytes.
     #[inline(always)]
     pub(crate) fn totals(self) -> Totals {

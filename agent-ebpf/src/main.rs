@@ -12,9 +12,9 @@
 //! sched_switch       --> runqueue.rs --> histograms of waits by slot (collector of run-queue latency only)
 //! ```
 //!
-//! In: arguments of the hooks, kernel fields (all read in kernel.rs), and settings from user space (`Layout`, `Control`).
-//! Out: records and counts in maps. The programs count and copy; user space decides to which group a value belongs. State
-//! that outlives a hook is in bounded maps only; maps.rs says what happens when one is full.
+//! In: arguments of the hooks, kernel fields (all read in kernel.rs), and settings from user space (`Layout`, `Control`). Out:
+//! records and counts in maps. The programs count and copy; user space decides to which group a value belongs. State that
+//! outlives a hook is in bounded maps only; maps.rs states the effect when one is full.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]

@@ -1,4 +1,4 @@
-//! Every map: what it holds, why it has this size, and what happens when it is full.
+//! Every map: its content, the reason for its size, and the effect when it is full.
 
 use agent_common::{
     ARGV_BYTES, COARSE_ENTRIES, CoarseSums, Comm, Control, ExecRecord, Identity, NodeTotals,

@@ -58,7 +58,7 @@ fn account(context: &BtfTracePointContext) -> Option<()> {
         (running, previous.runtime_ns().saturating_sub(since_ns))
     } else {
         // The first switch after attaching or after a missed switch, or an exec has changed the thread's id. The value is too
-        // large if a class other than the fair one schedules the thread; user space bounds what it exports by `/proc`.
+        // large if a class other than the fair one schedules the thread; user space bounds the exported values by `/proc`.
         (previous.identity(), previous.stretch_ns())
     };
     let entry = match RUN_TIMES.get_ptr_mut(id) {

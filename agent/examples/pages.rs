@@ -1,4 +1,4 @@
-//! What the packages say of the command line: the manual page and the completions of three shells.
+//! The documents about the command line in the packages: the manual page and the completions of three shells.
 //!
 //! In: a folder and a date. Out: `headcount.1`, `headcount.bash`, `_headcount` and `headcount.fish` in it, made of the flags as
 //! the agent itself parses them and of the text of `-man`. An example and no command, so that the agent carries nothing of it.
@@ -86,7 +86,7 @@ fn manual_page(date: &str, page: &mut Vec<u8>) -> io::Result<()> {
     files(page)
 }
 
-/// The lines between the usage and the first title, and what stands below each title: a line in capitals.
+/// The lines between the usage and the first title, and the text below each title: a line in capitals.
 fn chapters(manual: &str) -> (&str, Vec<(&str, &str)>) {
     let is_title =
         |line: &str| !line.is_empty() && line.chars().all(|c| c.is_ascii_uppercase() || c == ' ');

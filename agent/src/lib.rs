@@ -119,7 +119,7 @@ pub enum Error {
     Accounting {
         /// The requested tier.
         tier: &'static str,
-        /// Why it cannot work, and what to do.
+        /// Why it cannot work, and the remedy.
         reason: String,
     },
     /// The agent's own metrics could not be registered.
@@ -318,7 +318,7 @@ fn start_targets(
             let answering = targets::actor::answer(&kinds, inbox);
             local.block_on(&runtime, answering);
         })?;
-    // So that the first scrape shows what the thread has given up.
+    // Waits, so that the first scrape shows the rights that the thread has given up.
     let _ = is_confined.recv();
     Ok(Some(TargetsThread {
         handle,

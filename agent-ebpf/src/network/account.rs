@@ -1,4 +1,4 @@
-//! Credits what a socket has carried to its owner: each byte once, in the sums of the owner and in those of the node.
+//! Credits the traffic of a socket to its owner: each byte once, in the sums of the owner and in those of the node.
 //!
 //! In: a socket's storage and the kernel's totals. Out: [`OWNERS`] and [`NETWORK`].
 
@@ -19,7 +19,7 @@ const fn zero_sums() -> NetworkSums {
     unsafe { core::mem::zeroed() }
 }
 
-/// What a socket carried that was not credited yet.
+/// The traffic of a socket that was not credited yet.
 #[derive(Clone, Copy)]
 pub(crate) struct Gain {
     /// Whether the connection is established, and was not counted as opened.
@@ -56,7 +56,7 @@ impl Gain {
         )
     }
 
-    /// The same while programs that hold the lock may credit it, too. What they claim meanwhile is left to them.
+    /// The same while programs that hold the lock may credit it, too. Bytes that they claim meanwhile are left to them.
     #[inline(always)]
     pub(crate) fn of_living(kept: Kept, carried: Carried) -> Self {
         let take = |base: *mut u64, current: u64| {
@@ -214,7 +214,7 @@ pub(crate) fn sums_of(owner: Identity, scope: u32) -> Option<*mut NetworkSums> {
     sums
 }
 
-/// Credits `gain`. `sums`: what [`owner_sums`] returned.
+/// Credits `gain`. `sums`: the result of [`owner_sums`].
 #[inline(always)]
 pub(crate) fn credit(sums: Option<*mut NetworkSums>, kept: Kept, gain: Gain) {
     if gain.sent | gain.received != 0 {

@@ -1,4 +1,4 @@
-//! The end of a connection, or of the attempt to establish one: what it carried in all, and how it ended.
+//! The end of a connection, or of the attempt to establish one: its traffic in all, and how it ended.
 
 use crate::account::{Gain, add_count, add_more, credit, owner_sums};
 use crate::socket::{Carried, Sock};

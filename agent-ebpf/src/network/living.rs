@@ -1,5 +1,5 @@
-//! What happens with each socket that has a storage, when user space looks at them: a program credits what the socket carried
-//! so far, and adds it to what its owner holds.
+//! The look of user space at each socket that has a storage: a program credits the traffic of the socket so far, and adds the
+//! socket to the gauges of its owner.
 
 use agent_common::NetworkGauges;
 

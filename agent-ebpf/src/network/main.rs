@@ -1,5 +1,6 @@
-//! The network programs of Headcount: what each process has sent and received over TCP and UDP. An object of their own, so that
-//! nothing of them is loaded if the collector is off, and what the kernel refuses here does not affect the other programs.
+//! The network programs of Headcount: count the bytes that each process has sent and received over TCP and UDP. An object of
+//! their own, so that nothing of them is loaded if the collector is off, and a program that the kernel refuses here does not
+//! affect the other programs.
 //!
 //! ```text
 //! inet_sock_set_state  --> state.rs  --+                          +--> OWNERS: sums by process

@@ -1,4 +1,4 @@
-//! The maps of sums: what each holds, why it has this size, and what happens when it is full. Those of sockets are in
+//! The maps of sums: the content of each, the reason for its size, and the effect when it is full. Those of sockets are in
 //! storages.rs.
 
 use agent_common::{
@@ -7,8 +7,8 @@ use agent_common::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
-/// What the sockets of each process have carried. User space removes entries of processes that are gone. Full: what is
-/// credited is counted in [`NetworkTotals::unowned_sent_bytes`] and the like.
+/// The traffic of the sockets of each process. User space removes entries of processes that are gone. Full: what is credited is
+/// counted in [`NetworkTotals::unowned_sent_bytes`] and the like.
 #[map]
 pub(crate) static OWNERS: HashMap<NetworkOwner, NetworkSums> =
     HashMap::with_max_entries(NETWORK_OWNERS, 0);

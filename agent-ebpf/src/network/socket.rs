@@ -1,7 +1,7 @@
 //! Access to fields of sockets. All reads of them are in this file; those of tasks are in ../kernel.rs, which explains how
 //! offsets come into the programs.
 //!
-//! In: BTF pointers from the hooks. Out: numbers. What they mean for the owner is left to the files of the hooks.
+//! In: BTF pointers from the hooks. Out: numbers. Their meaning for the owner is left to the files of the hooks.
 
 use core::arch::asm;
 
@@ -250,8 +250,8 @@ impl Sock {
         unsafe { field::read::<u32>(self.0, (offset + index * 4) as usize) }
     }
 
-    /// What the connection has carried. The caller is a program that the kernel runs with the socket locked, so that all
-    /// fields are of one moment.
+    /// The traffic of the connection. The caller is a program that the kernel runs with the socket locked, so that all fields are
+    /// of one moment.
     #[inline(always)]
     pub(crate) fn carried(self, tcp: TcpSock) -> Carried {
         let received = tcp.received();

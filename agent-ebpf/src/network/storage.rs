@@ -115,7 +115,7 @@ impl Storage {
     }
 }
 
-/// What stands for a look in a storage. It repeats after 65,534 looks; each of them renews the marks of what it finds.
+/// The mark of a look in a storage. It repeats after 65,534 looks; each of them renews the marks of the sockets that it finds.
 #[inline(always)]
 pub(crate) fn mark_of(look: u64) -> u16 {
     FIRST_MARK + (look % 65_534) as u16

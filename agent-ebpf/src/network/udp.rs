@@ -5,7 +5,8 @@
 //! inet_sendmsg, inet_recvmsg, ...      before: at their returns, for IPv4 and IPv6
 //! ```
 //!
-//! User space attaches one of both sets. In: the socket, and what the call returns. Out: sums of the process and of the node.
+//! User space attaches one of both sets. In: the socket, and the return value of the call. Out: sums of the process and of the
+//! node.
 
 use agent_common::NetworkSums;
 use aya_ebpf::macros::{btf_tracepoint, fexit};

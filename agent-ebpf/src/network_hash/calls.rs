@@ -1,4 +1,4 @@
-//! What newer kernels have helpers for: the current task, the socket of a file.
+//! Replacements for helpers of newer kernels: the current task, the socket of a file.
 
 use core::ptr::null;
 

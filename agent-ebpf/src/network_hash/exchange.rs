@@ -11,7 +11,7 @@ pub(crate) fn replace(word: *mut u64, before: u64, after: u64) -> bool {
     exchange(word, after) == before
 }
 
-/// Sets the word and returns what it was.
+/// Sets the word and returns its former value.
 #[inline(always)]
 pub(crate) fn exchange(word: *mut u64, after: u64) -> u64 {
     let found = now(word);

@@ -60,7 +60,7 @@ pub(crate) fn current() -> Call {
         ABSENT => NO_RESULT,
         offset => argument(offset),
     };
-    // The call has ended: what carries something now is `io_uring`, which runs at the end of any call.
+    // The call has ended: bytes that are carried now belong to `io_uring`, which runs at the end of any call.
     if result != no_result {
         return Call::Unknown;
     }

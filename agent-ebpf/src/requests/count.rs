@@ -144,7 +144,7 @@ impl Counters {
     }
 }
 
-/// Adds to the word and returns what it was.
+/// Adds to the word and returns its former value.
 #[inline(always)]
 fn fetch_add(word: *mut u64, more: u64) -> u64 {
     let found: u64;

@@ -1,8 +1,8 @@
 //! The returns of the kernel functions that send and receive, where there are no tracepoints `sock_send_length` and
 //! `sock_recv_length` (before Linux 6.3).
 //!
-//! User space attaches these six programs or those two. In: the socket, and what the call returns. The rest is left to send.rs and
-//! receive.rs.
+//! User space attaches these six programs or those two. In: the socket, and the return value of the call. The rest is left to
+//! send.rs and receive.rs.
 
 use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;

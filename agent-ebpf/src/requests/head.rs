@@ -1,4 +1,4 @@
-//! What the first bytes of a buffer are.
+//! Classifies the first bytes of a buffer.
 
 use agent_common::{
     METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER, METHOD_PATCH,
@@ -7,7 +7,7 @@ use agent_common::{
 
 /// Bytes of a request that are looked at for the end of its head; a power of two.
 pub(crate) const TEXT_BYTES: usize = 1024;
-/// What may be copied at once; a power of two.
+/// Most bytes that may be copied at once; a power of two.
 pub(crate) const SLACK_BYTES: usize = 1024;
 /// Number of bytes that decide whether a response begins.
 pub(crate) const STATUS_BYTES: u64 = 12;
@@ -19,7 +19,8 @@ const NAME_BYTES: u64 = 40;
 /// Number of bytes that decide whether a response begins where a body may be.
 pub(crate) const STRICT_BYTES: u64 = LINE_BYTES + NAME_BYTES;
 
-/// What comes before the length of a body, in lower case: each byte with the bit that makes it so, which makes `*` of a line feed.
+/// The header name before the length of a body, in lower case: each byte with the bit that makes it so, which makes `*` of a line
+/// feed.
 const LENGTH_NAME: &[u8; 16] = b"*content-length:";
 /// Spaces before a length, and its digits, at most.
 const LENGTH_BYTES: u64 = 20;
@@ -92,7 +93,7 @@ impl Text {
         }
     }
 
-    /// What the first `count` bytes are for a server.
+    /// The class of the first `count` bytes for a server.
     #[inline(always)]
     pub(crate) fn start(&self, count: u64) -> u64 {
         let first = self.at(0);
@@ -184,7 +185,7 @@ impl Text {
         }
     }
 
-    /// What the first `count` bytes state as the length of the body; [`NO_LENGTH`] if they do not.
+    /// The length of the body that the first `count` bytes state; [`NO_LENGTH`] if they do not.
     #[inline(always)]
     pub(crate) fn body_length(&mut self, count: u64) -> u64 {
         let name = self.length_name(count);

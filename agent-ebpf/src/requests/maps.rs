@@ -1,4 +1,4 @@
-//! The maps of the request programs: what each holds, why it has this size, and what happens when it is full.
+//! The maps of the request programs: the content of each, the reason for its size, and the effect when it is full.
 
 use agent_common::{
     Identity, REQUEST_KILLS, REQUEST_OUTSIDERS, REQUEST_OWNERS, REQUESTS_ABANDONED,
@@ -14,13 +14,13 @@ use crate::socket_storage::SocketStorage;
 use crate::walk::Sending;
 
 /// The state of each socket on which a watched process has received the beginning of a request. The kernel frees it with the
-/// socket. Full: there is no bound but the kernel's memory; [`RequestTotals::storage_full`] counts what got no storage.
+/// socket. Full: there is no bound but the kernel's memory; [`RequestTotals::storage_full`] counts sockets that got no storage.
 #[btf_map]
 pub(crate) static EXCHANGES: SocketStorage<Exchange, { BPF_F_NO_PREALLOC as usize }> =
     SocketStorage::new();
 
-/// What each process has served. User space removes entries of processes that are gone. Full: [`RequestTotals::owners_full`] counts
-/// what is not counted.
+/// The requests that each process has served. User space removes entries of processes that are gone. Full:
+/// [`RequestTotals::owners_full`] counts the lost counts.
 #[map]
 pub(crate) static REQUESTS: HashMap<Identity, RequestSums> =
     HashMap::with_max_entries(REQUEST_OWNERS, 0);

@@ -40,7 +40,7 @@ pub(crate) fn received(sock: Socket, result: i32, flags: i32, place: u32) {
 }
 
 /// The received bytes, and the state of their socket. In a map, because the verifier goes through the program once for each
-/// combination of what it knows of values on the stack.
+/// combination of known values on the stack.
 #[repr(C)]
 pub struct Received {
     text: Text,

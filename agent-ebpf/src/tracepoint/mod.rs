@@ -1,8 +1,8 @@
 //! The switch tier without the kernel's type information: programs on classic tracepoints.
 //!
-//! These programs can read only what helpers return about the current task and what the tracepoints' fields contain. So each
-//! process has an entry in the map [`TRACED`]: its start, its on-CPU time, its number of threads. The programs send the same
-//! records as those with type information; fields that they cannot fill are 0, and flags say so ([`agent_common::EXIT_UNTOLD`],
+//! These programs can read only the results of helpers about the current task, and the fields of the tracepoints. So each process
+//! has an entry in the map [`TRACED`]: its start, its on-CPU time, its number of threads. The programs send the same records as
+//! those with type information; fields that they cannot fill are 0, and flags say so ([`agent_common::EXIT_UNTOLD`],
 //! [`agent_common::EXEC_REAL_UID`]). No system call is traced: that would make every call on the node slower.
 
 mod birth;
@@ -116,8 +116,8 @@ fn identity(tgid: u32, entry: &Traced) -> Identity {
     }
 }
 
-/// What a process has used: the values of its entry plus `stretch_ns`, the run that is not in its entry yet. Faults, storage
-/// IO and the split of CPU time are unknown here and 0.
+/// The use of a process: the values of its entry plus `stretch_ns`, the run that is not in its entry yet. Faults, storage IO and
+/// the split of CPU time are unknown here and 0.
 #[inline(always)]
 fn totals(entry: &Traced, stretch_ns: u64) -> Totals {
     Totals {

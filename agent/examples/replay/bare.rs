@@ -5,7 +5,7 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use headcount::source::Tier;
 use headcount::source::bpf::{self, AccountingRequest, Kernel, Sizes};
 
-/// What the kernel gives at most for one read.
+/// Most bytes that the kernel gives for one read.
 const READ_BYTES: usize = 32 * 1024;
 
 /// For each line of the input, which is a number: reads the iterator, and writes so many bytes.

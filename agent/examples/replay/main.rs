@@ -1,9 +1,9 @@
-//! What `cargo xtask bench` counts and times beside the agent itself; no part of the agent.
+//! Work that `cargo xtask bench` counts and times beside the agent itself; no part of the agent.
 //!
 //! `replay scrapes N` and `replay launches N` feed made-up bytes of a node to the state, to be run under callgrind: only
-//! what is below a function called `steady_...` is to be counted; so does `replay merge N` with the expositions of N instances,
-//! and prints how fast they were merged and how much memory that took. `replay exposition N` prints the exposition of one
-//! instance, with N series. `replay bare` reads the task iterator and does nothing with it.
+//! instructions below a function called `steady_...` are to be counted; so does `replay merge N` with the expositions of N
+//! instances, and prints how fast they were merged and how much memory that took. `replay exposition N` prints the exposition of
+//! one instance, with N series. `replay bare` reads the task iterator and does nothing with it.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

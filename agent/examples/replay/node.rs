@@ -70,7 +70,7 @@ impl Node {
         }
     }
 
-    /// One scrape: `tasks` is what the iterator gives, read by read.
+    /// One scrape: `tasks`: the output of the iterator, read by read.
     pub fn scrape(&mut self, tasks: &[Vec<u8>]) -> Vec<u8> {
         self.now_ns += 15_000_000_000;
         let mut snapshot = Snapshot::new(self.carried, self.live);

@@ -1,4 +1,4 @@
-//! A node in bytes: what its task iterator and its ring give, made of the same records as the kernel programs make.
+//! A node in bytes: the output of its task iterator and its ring, in the same records as those of the kernel programs.
 //!
 //! Made and not recorded: the bytes are the same on every machine and for every commit, so the instructions that they cost
 //! can be compared.
@@ -9,7 +9,7 @@ use agent_common::{
 };
 use bytemuck::{Zeroable as _, bytes_of};
 
-/// What the kernel gives at most for one read.
+/// Most bytes that the kernel gives for one read.
 const READ_BYTES: usize = 32 * 1024;
 /// Names that processes and programs share.
 const COMMS: u32 = 50;
@@ -25,7 +25,7 @@ const NUMBERS: u32 = 10;
 /// The parent of all programs.
 const SHELL: u32 = 100;
 
-/// Live processes, with what they have used.
+/// Live processes, with their use.
 #[derive(Debug)]
 pub struct Recording {
     leaders: Vec<LeaderRecord>,
@@ -54,7 +54,7 @@ impl Recording {
         }
     }
 
-    /// What the iterator gives, read by read: whole records, as many as find room.
+    /// The output of the iterator, read by read: as many whole records as fit.
     pub fn tasks(&self) -> Vec<Vec<u8>> {
         let mut reads = vec![Vec::new()];
         let mut add = |record: &[u8]| {
@@ -78,7 +78,7 @@ impl Recording {
     }
 }
 
-/// What the process with this number is called.
+/// The name of the process with this number.
 pub fn comm(tgid: u32) -> Comm {
     let mut comm = Comm::default();
     let name = format!("replay-{}", tgid / NUMBERS % COMMS);
@@ -136,7 +136,7 @@ fn totals(number: u32) -> Totals {
     }
 }
 
-/// What the ring gives while program number `number` is started and ends: fork, exec, exit, final totals.
+/// The records in the ring for the life of program number `number`: fork, exec, exit, final totals.
 pub fn launch(number: u32) -> [Vec<u8>; 4] {
     // Above all numbers of processes that live on.
     let tgid = 3_000_000 + number * NUMBERS;

@@ -23,7 +23,7 @@ use crate::targets::fan_in::survey::FanInSurvey;
 /// Largest number of findings that are shown one by one.
 const SHOWN: usize = 200;
 
-/// Keys of promfetcher's configuration, and what has their effect here.
+/// Keys of promfetcher's configuration, and the keys with the same effect here.
 const PROMFETCHER: [(&str, &str); 9] = [
     (
         "gorouters",

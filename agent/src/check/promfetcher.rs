@@ -1,4 +1,4 @@
-//! Further keys of promfetcher's configuration, of all its generations, that have no section here, and what to do about them.
+//! Further keys of promfetcher's configuration, of all its generations, that have no section here, and the advice for each.
 
 /// Keys that have their effect elsewhere, or none.
 pub(super) const FURTHER: [(&str, &str); 16] = [

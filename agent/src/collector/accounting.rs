@@ -1,4 +1,4 @@
-//! `headcount_*` about accounting: how processes are counted, and what could not be counted.
+//! `headcount_*` about accounting: how processes are counted, and the losses.
 //!
 //! Families about the kernel programs are in [`super::programs`].
 

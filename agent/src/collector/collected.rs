@@ -1,4 +1,4 @@
-//! The parts of an exposition: which collectors belong to which, and what the collectors of one have written.
+//! The parts of an exposition: the collectors of each part, and the families that they have written.
 
 use super::bounded::Omitted;
 use crate::exposition::Part;

@@ -1,8 +1,8 @@
 //! The payload of the TCP sockets of each group (`namedprocess_namegroup_tcp_*`), and the payload that belongs to no group, of
 //! TCP and UDP (`headcount_network_*`).
 //!
-//! A group shows the families of a scope from the first look on that finds a socket there, or what one carried. Listening sockets
-//! have no peer, so their families have no scope.
+//! A group shows the families of a scope from the first look on that finds a socket there, or bytes that one carried. Listening
+//! sockets have no peer, so their families have no scope.
 
 use super::View;
 use super::metric::{GroupMetric, Metric};

@@ -1,4 +1,4 @@
-//! The HTTP requests that each group serves (`namedprocess_namegroup_http_*`), and what could not be counted
+//! The HTTP requests that each group serves (`namedprocess_namegroup_http_*`), and those that could not be counted
 //! (`headcount_http_unseen_total`).
 //!
 //! Only groups whose item has `http: true` have these families, and groups that had it when they served something.

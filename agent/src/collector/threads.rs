@@ -1,7 +1,8 @@
 //! `namedprocess_namegroup_thread_*`: resources that the threads of each group use, by thread name.
 //!
-//! The agent sees threads only at scrapes. What a thread used after the last scrape of its life is only in the families of the
-//! whole group. A name is shown while a thread has it; when a name returns, its counters continue from their last values.
+//! The agent sees threads only at scrapes. The resources that a thread used after the last scrape of its life are only in the
+//! families of the whole group. A name is shown while a thread has it; when a name returns, its counters continue from their last
+//! values.
 
 use super::metric::GroupMetric;
 use crate::exposition::{Descriptor, Family, Kind, Value};

@@ -1,7 +1,7 @@
 //! Converts the YAML tree of a configuration file to typed items: the known keys, and the values allowed for each.
 //!
-//! Follows process-exporter 0.8.7 for the keys that it has: what it accepts is accepted, and an unknown key only
-//! causes a warning. Section 2 of docs/dev/compatibility.md describes these keys.
+//! Follows process-exporter 0.8.7 for the keys that it has: a value that it accepts is accepted, and an unknown key only causes a
+//! warning. Section 2 of docs/dev/compatibility.md describes these keys.
 
 use std::path::Path;
 use std::rc::Rc;

@@ -142,7 +142,7 @@ pub enum Fault {
     },
     /// The key is ignored here; promfetcher has it.
     Elsewhere {
-        /// What to write instead.
+        /// The text to write instead.
         write: String,
     },
     /// Not a key but a YAML tag (`!text`), which is ignored.

@@ -26,7 +26,7 @@ impl Problems<'_> {
         self.unfit(node, key, found, expected)
     }
 
-    /// An error about a value that is not as `expected`; `found` says what it is.
+    /// An error about a value that is not as `expected`; `found` describes the value.
     pub(super) fn unfit(
         &self,
         node: &YamlNode,
@@ -71,7 +71,7 @@ impl Problems<'_> {
         });
     }
 
-    /// Warns of a key of promfetcher, with what to `write` instead.
+    /// Warns of a key of promfetcher, with the text to `write` instead.
     pub(super) fn warn_elsewhere(&mut self, key: &YamlNode, name: &str, write: String) {
         self.warnings.push(Warning {
             path: self.path.to_owned(),

@@ -25,8 +25,8 @@ const MAX_REPEATED: usize = 200;
 pub(crate) struct Document {
     /// `None` if the text has no document.
     pub(crate) root: Option<Rc<YamlNode>>,
-    /// Keys repeated in a map, the first 200. Keys that override merged ones are not repeated: that is what merges
-    /// are for.
+    /// Keys repeated in a map, the first 200. Keys that override merged ones do not count as repeated: that is what merges are
+    /// for.
     pub(crate) repeated: Vec<Repeated>,
 }
 

@@ -1,4 +1,4 @@
-//! Parts of an exposition: what single writers have written, and the one body that several parts make.
+//! Parts of an exposition: the output of single writers, and the one body made of several parts.
 //!
 //! In: the text of each [`Writer`](super::Writer) and the places of its families in it. Out: one body, all families sorted by
 //! name. Writers need not know each other, and may run on different threads: if two of them write the same family, the body has

@@ -1,4 +1,4 @@
-//! The syntax of Go's `flag` package: rewrites a command line to what clap reads, and parses booleans.
+//! The syntax of Go's `flag` package: rewrites a command line for clap, and parses booleans.
 //!
 //! Go's flag package accepts one dash or two, and `-flag=value` or `-flag value`; the word after a flag that takes a
 //! value is always that value. In: the words after the program's name. Out: words with two dashes, each value joined

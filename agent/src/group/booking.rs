@@ -31,7 +31,7 @@ impl Grouper {
         }
     }
 
-    /// Books what sockets in `scope` have carried.
+    /// Books the traffic of sockets in `scope`.
     pub(super) fn book_network(&mut self, id: AccountId, scope: usize, more: &NetworkCounters) {
         let mut tally = NetworkTally::default();
         tally.put(scope, more);
@@ -120,7 +120,7 @@ impl Grouper {
         self.statistics.ungrouped_payload.add(ungrouped);
     }
 
-    /// Sums up what the living sockets of each group hold: account, scope and gauges of each process with such sockets.
+    /// Sums up the gauges of the living sockets of each group: account, scope and gauges of each process with such sockets.
     pub fn measure_network<'a>(
         &mut self,
         living: impl Iterator<Item = (AccountId, usize, &'a NetworkGauges)>,

@@ -28,7 +28,7 @@ pub struct Placement {
     pub max_groups: Option<u32>,
     /// Whether the HTTP requests that the process serves are counted.
     pub counts_requests: bool,
-    /// Whether what each process of its group has served is shown.
+    /// Whether the requests of each process of its group are shown.
     pub shows_servers: bool,
     /// Whether the name or the value of a label was too long, and ends in a hash.
     pub is_cut: bool,
@@ -54,7 +54,7 @@ impl Placement {
 pub enum Verdict {
     /// It is in this group.
     Member(Placement),
-    /// An item with `exclude` matches: the process is in no group, whatever groups its ancestors are in.
+    /// An item with `exclude` matches: the process is in no group, even if its ancestors are in groups.
     Excluded {
         /// The item, from 0.
         item: usize,
@@ -128,7 +128,7 @@ impl Classifier {
         })
     }
 
-    /// Sets whether the requests of all groups are counted, whatever their items say.
+    /// Sets whether the requests of all groups are counted, regardless of their items.
     pub fn with_all_requests(mut self, is_wanted: bool) -> Self {
         self.counts_all_requests = is_wanted;
         self

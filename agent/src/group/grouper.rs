@@ -1,4 +1,4 @@
-//! The grouper: the group of each account, and what each group has used and holds.
+//! The grouper: the group of each account, and the counters and gauges of each group.
 //!
 //! In come bookings from the process table and decisions from a placer (selectors and name templates); out go groups. Group
 //! counters never fall. Groups are bounded, all together and for each item with `max_groups`. At the bound, empty groups are
@@ -140,7 +140,7 @@ impl Grouper {
         self.statistics.deferred += count as u64;
     }
 
-    /// Sums up what the live members of each group hold.
+    /// Sums up the gauges of the live members of each group.
     pub fn measure<'a>(&mut self, live: impl Iterator<Item = Live<'a>>) {
         self.groups.measure(&self.accounts, live);
     }

@@ -255,7 +255,7 @@ impl Groups {
         filling.touched = self.clock;
     }
 
-    /// Sums up what the live members of each group hold.
+    /// Sums up the gauges of the live members of each group.
     pub(super) fn measure<'a>(
         &mut self,
         accounts: &Accounts,

@@ -1,4 +1,4 @@
-//! Groups: the processes that belong to each, and what each group has used.
+//! Groups: the processes of each, and its counters and gauges.
 //!
 //! In come facts of processes and bookings from the process table; out go groups with their counters and gauges. This module
 //! does no I/O and cannot fail; [`Policy`] and a compiled configuration ([`Classifier`]) say how processes are grouped.
@@ -77,7 +77,7 @@ pub struct Group {
     pub counts_requests: bool,
     /// The requests that its members have served. `None` if there were none. Never falls.
     pub requests: Option<Box<crate::process::RequestTally>>,
-    /// Whether an item of the present configuration shows what each of its members has served.
+    /// Whether an item of the present configuration shows the requests of each of its members.
     pub shows_servers: bool,
     /// Its live members that have served requests, if these are shown: in the order of their start.
     pub servers: Vec<ServerProcess>,

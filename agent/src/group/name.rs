@@ -1,8 +1,8 @@
 //! The name of a process's group.
 //!
-//! In come a template, compiled once, and the facts of a process; out goes the name (section 2.2 of docs/dev/compatibility.md).
-//! A template of plain text and plain variables, as nearly all are, is a list of parts here; any other one is a program of
-//! [`crate::go::template`]. Whatever bytes a process has in its names, the result is text, and it is cut if it is too long
+//! In come a template, compiled once, and the facts of a process; out goes the name (section 2.2 of docs/dev/compatibility.md). A
+//! template of plain text and plain variables, as nearly all are, is a list of parts here; any other one is a program of
+//! [`crate::go::template`]. For any bytes in the names of a process, the result is text, and it is cut if it is too long
 //! ([`super::bounded`]): process-exporter does not cut, but then a local user decides how much memory a group takes.
 
 use std::collections::BTreeMap;

@@ -42,12 +42,12 @@ impl GroupNetwork {
             .sum()
     }
 
-    /// Forgets what the living sockets held, before they are summed up anew.
+    /// Clears the gauges of living sockets, before they are summed up anew.
     pub(super) fn clear_living(&mut self) {
         self.living = Default::default();
     }
 
-    /// Adds what the living sockets of one member hold in `scope`.
+    /// Adds the gauges of the living sockets of one member in `scope`.
     pub(super) fn add_living(&mut self, scope: usize, more: &NetworkGauges) {
         let Some(sum) = self.living.get_mut(scope) else {
             return;

@@ -1,4 +1,4 @@
-//! Which processes' requests count, what happens to bookings of requests, and which processes are shown one by one.
+//! Selects the processes whose requests count, handles bookings of requests, and selects the processes that are shown one by one.
 
 use super::Group;
 use super::account::{Decision, GroupIndex};
@@ -58,7 +58,8 @@ impl Group {
 }
 
 impl Grouper {
-    /// Books what a process has served. It is kept only for groups that count requests, and while the group is not known.
+    /// Books the requests that a process has served. It is kept only for groups that count requests, and while the group is not
+    /// known.
     pub(super) fn book_requests(&mut self, id: AccountId, more: &RequestCounters) {
         let Some(account) = self.accounts.account_mut(id) else {
             return;

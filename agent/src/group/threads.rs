@@ -1,7 +1,7 @@
 //! The threads of one group by name.
 //!
 //! In come, at each pass, the name of each live thread and its use since the pass before. Out go two values by name: the number
-//! of live threads that have it now (a gauge), and what threads used while they had it (counters).
+//! of live threads that have it now (a gauge), and the use of threads while they had it (counters).
 //!
 //! ```text
 //! no place --a thread has the name, and there is room--> named --its last thread ends--> unused --a thread has it again--> named
@@ -154,7 +154,7 @@ impl ThreadNames {
         longest.is_some() && self.held() < self.limit()
     }
 
-    /// Removes a name; what it counted is added to `other`.
+    /// Removes a name, and adds its counts to `other`.
     fn fold(&mut self, name: &str) {
         let Some(Named { shown, since, .. }) = self.by_name.remove(name) else {
             return;

@@ -9,12 +9,12 @@
 //! pass (settle)                 roles are decided, starts and ends are booked to applications, the view is made
 //! ```
 //!
-//! A child that an arbiter forks and that starts no other program is a worker, whatever its title and worker class. What workers fork
+//! A child that an arbiter forks and that starts no other program is a worker, with any title and worker class. What workers fork
 //! is no worker. An application is shown once the group of one of its processes counts HTTP requests. Its counts never fall: they
 //! belong to the name, so arbiters of one name are one application.
 //!
-//! In: records, facts of processes, what a pass saw, and a reading of requests. Out: a [`GunicornView`] for the collector. This module
-//! does no I/O and reads no clock.
+//! In: records, facts of processes, the processes of a pass, and a reading of requests. Out: a [`GunicornView`] for the
+//! collector. This module does no I/O and reads no clock.
 
 mod command;
 mod cpu;

@@ -363,7 +363,7 @@ impl GunicornWatch {
         });
     }
 
-    /// Moves what instances have counted to the applications, and forgets instances that have ended.
+    /// Moves the counts of instances to the applications, and forgets instances that have ended.
     fn book_turnover(&mut self) {
         for instance in self.instances.values_mut().filter(|one| one.is_shown) {
             if !self.totals.contains_key(instance.name.as_str()) {

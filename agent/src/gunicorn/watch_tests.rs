@@ -1,4 +1,4 @@
-//! Histories of arbiters and workers: what the view says of them after each pass.
+//! Histories of arbiters and workers, with the view after each pass.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const SINCE: u64 = 1_000 * S;
 const BOOT: u64 = 1_700_000_000;
 const EXIT: (ExitStatus, bool) = (ExitStatus::Success, false);
 
-/// A node: its living processes, and what the agent hears of them.
+/// A node: its living processes, and the agent's facts about them.
 struct Node {
     watch: GunicornWatch,
     now_ns: u64,

@@ -1,4 +1,4 @@
-//! The HTTP server: routes, access control, and limits on what one client can use.
+//! The HTTP server: routes, access control, and limits for each client.
 //!
 //! * `/metrics` (path configurable, any method): the exposition, compressed if the client accepts gzip. If the thread of the
 //!   state, or that of the targets, does not answer within the client's time, the response has the other parts
@@ -22,9 +22,9 @@
 //!                  +------ admission/ ------+
 //! ```
 //!
-//! In: listening sockets, [`Limits`], and [`Answers`], which gets the answers of the thread that owns the state. Out:
-//! responses and [`HttpCounters`]. The header of `admission/` lists all limits, what a refused client gets, and where
-//! each refusal is counted.
+//! In: listening sockets, [`Limits`], and [`Answers`], which gets the answers of the thread that owns the state. Out: responses
+//! and [`HttpCounters`]. The header of `admission/` lists all limits, the answers to refused clients, and where each refusal is
+//! counted.
 //!
 //! With a [`Web`] configuration, connections use TLS, requests need a password, or both. The TLS handshake and the
 //! password check count towards the time limit of the request's header.

@@ -1,7 +1,7 @@
 //! The accept loops: they accept connections until shutdown, then wait for the open ones to finish.
 //!
 //! In: listeners, the [`Service`] and a shutdown future. Each accepted connection gets a [slot](ConnectionSlots) and a tokio task
-//! that runs [`drive`]. Left to others: what happens on a connection, and which connection closes when all slots are
+//! that runs [`drive`]. Left to others: serving a connection, and the choice of the connection that closes when all slots are
 //! taken.
 
 use std::future::Future;

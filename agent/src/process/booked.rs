@@ -108,7 +108,7 @@ impl Booked {
         delta
     }
 
-    /// The next reading of storage I/O and of context switches is their baseline: what came before it is not booked.
+    /// The next reading of storage I/O and of context switches is their baseline: earlier use is not booked.
     pub(super) const fn count_from_next_reading(&mut self) {
         self.io_from = CountFrom::NextReading;
         self.switches_from = CountFrom::NextReading;

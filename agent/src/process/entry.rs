@@ -23,7 +23,7 @@ pub(super) struct Split {
     launch: Launch,
 }
 
-/// What the table has to note when a pass has seen a process.
+/// The facts that the table needs after a pass has seen a process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Observed {
     /// It ran since its descriptors and wait channels were last read.
@@ -82,7 +82,7 @@ impl Entry {
         self.has_ended() || matches!(state, Some(State::Zombie))
     }
 
-    /// Takes what pass number `passes` saw of the process.
+    /// Takes the sample of the process from pass number `passes`.
     pub(super) fn observe(
         &mut self,
         sample: &Sample,
@@ -131,9 +131,9 @@ impl Entry {
         }
     }
 
-    /// Takes what pass number `passes` has read of a process in no group: its `stat` only. Its storage I/O and context switches
-    /// are unknown meanwhile; they count from the first reading after the process has got a group. Then everything is read
-    /// anew. Returns the CPU time of dropped shares, nanoseconds.
+    /// Takes the reading of a process in no group from pass number `passes`: its `stat` only. Its storage I/O and context
+    /// switches are unknown meanwhile; they count from the first reading after the process has got a group. Then everything is
+    /// read anew. Returns the CPU time of dropped shares, nanoseconds.
     #[must_use]
     pub(super) fn observe_briefly(
         &mut self,
@@ -154,7 +154,7 @@ impl Entry {
         dropped_ns
     }
 
-    /// Notes that pass number `passes` saw the process. Returns what the pass before saw.
+    /// Notes that pass number `passes` saw the process. Returns the sample of the pass before.
     fn see(
         &mut self,
         sample: &Sample,

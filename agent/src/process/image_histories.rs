@@ -230,7 +230,7 @@ fn launch_stays_with_the_former_image_where_the_exec_changed_hands() {
     let unless = |real_uid| Launch::Unless { real_uid };
     for (launch, now, by_pass, is_left) in [
         (Launch::Taken, own, true, false),
-        // The exec record decides, whatever ids the process has later.
+        // The exec record decides, even if the process changes its ids later.
         (Launch::Taken, setuid, true, false),
         (Launch::Left, setuid, true, true),
         (Launch::Left, own, true, true),

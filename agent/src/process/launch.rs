@@ -1,6 +1,6 @@
 //! Which image a launch is booked to: the use of a process between its fork and its first exec.
 //!
-//! A launch is most of what a short program costs, so it counts for the new program. There is one exception: if the exec of a
+//! A launch is most of the cost of a short program, so it counts for the new program. There is one exception: if the exec of a
 //! set-user-ID or set-group-ID program changed the effective ids, another user's code ran before, and that user must not choose
 //! the group it is booked to.
 

@@ -1,11 +1,11 @@
-//! Live processes as the grouper sees them after a pass, and what reads the values that a pass does not carry.
+//! Live processes as the grouper sees them after a pass, and the reader of values that a pass does not carry.
 
 use super::entry::Entry;
 use super::sight::Held;
 use super::threads::Threads;
 use super::{AccountId, Delta, Memory, ProcessId, Proportional, State, Tally, TaskName, Wanted};
 
-/// Reads what a pass does not carry. Called only for processes and threads that ran since the last reading.
+/// Reads values that a pass does not carry. Called only for processes and threads that ran since the last reading.
 pub trait Probe {
     /// Open descriptors of a process; `None` where unreadable.
     fn open_files(&mut self, tgid: u32) -> Option<u64>;

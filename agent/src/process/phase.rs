@@ -14,7 +14,7 @@ pub(super) struct AtExit {
 /// How a process came to the image that it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ImageOrigin {
-    /// It was forked, and no exec record came: what it has used is its launch.
+    /// It was forked, and no exec record came: its use so far is its launch.
     Forked,
     /// An exec record came, or its launch does not matter any more.
     Known,

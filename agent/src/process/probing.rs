@@ -1,4 +1,4 @@
-//! Reading of what a pass does not carry: open descriptors, wait channels and, for some sources, memory.
+//! Reads values that a pass does not carry: open descriptors, wait channels and, for some sources, memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;

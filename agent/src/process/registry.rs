@@ -98,8 +98,8 @@ impl ProcessRegistry {
         self.insert(child, entry, ledger);
     }
 
-    /// The account of a process that forks. If its own fork record was lost, this record is the first sign of it, and it gets
-    /// an entry: its children share its image, whatever group that gets. `None` if its tombstone may have been dropped.
+    /// The account of a process that forks. If its own fork record was lost, this record is the first sign of it, and it gets an
+    /// entry: its children share its image, in any group. `None` if its tombstone may have been dropped.
     fn image_of(&mut self, parent: ProcessId, ledger: &mut impl Ledger) -> Option<AccountId> {
         if let Some(parent) = self.processes.get(parent) {
             return Some(parent.account());

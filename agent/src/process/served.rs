@@ -78,7 +78,7 @@ impl RequestOwners {
         gone
     }
 
-    /// The processes that live, their accounts, and what they have served since they are watched.
+    /// The processes that live, their accounts, and the requests that they have served since they are watched.
     pub(super) fn living(&self) -> impl Iterator<Item = (ProcessId, AccountId, &RequestTally)> {
         let living = self.owners.iter().filter(|(_, owner)| owner.is_live);
         living.filter_map(|(id, owner)| Some((*id, owner.account?, &owner.booked)))

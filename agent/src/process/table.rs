@@ -34,7 +34,7 @@ use super::{
 /// of the task was seen to take half a minute.
 const PENDING_NS: u64 = 60_000_000_000;
 
-/// All known processes, and what passes have seen of them.
+/// All known processes, with the samples of passes.
 #[derive(Debug)]
 pub struct Table {
     pub(super) registry: ProcessRegistry,
@@ -96,7 +96,7 @@ impl Table {
         self.registry.processes.passes += 1;
         self.registry.statistics.live = 0;
         self.probing.clear();
-        // Known processes first: each of them is looked up once, and a new process finds its parent whatever the order.
+        // Known processes first: each of them is looked up once, and a new process finds its parent in any order.
         let mut unknown: Vec<Sample> = Vec::new();
         for sample in &pass.processes {
             if !self.credit_live(sample, pass, ledger) {
@@ -192,7 +192,7 @@ impl Table {
         }
     }
 
-    /// Reads what a pass does not carry, for processes and threads that ran since they were last read. Nothing is read for
+    /// Reads values that a pass does not carry, for processes and threads that ran since they were last read. Nothing is read for
     /// processes in no group that cannot get into one before they run again: `is_outside` selects them.
     pub fn refresh(
         &mut self,
@@ -371,9 +371,9 @@ impl Table {
         self.live().filter_map(|live| live.proportional_ns()).min()
     }
 
-    /// Books what sockets have carried since the reading before, each sum to the account that its process has now. To be called
-    /// after a pass that began after the reading, when its processes are classified: then the table knows each process that had
-    /// a socket, unless its records were lost, and few bookings wait for a decision.
+    /// Books the traffic of sockets since the reading before, each sum to the account that its process has now. To be called
+    /// after a pass that began after the reading, when its processes are classified: then the table knows each process that had a
+    /// socket, unless its records were lost, and few bookings wait for a decision.
     ///
     /// Returns the processes whose sums the kernel need not keep any more.
     pub fn book_network(
@@ -387,7 +387,7 @@ impl Table {
         sockets.take(reading, |id| registry.owner_account(id), ledger)
     }
 
-    /// Books what processes have served since the reading before, as [`Self::book_network`] does for sockets.
+    /// Books the requests that processes have served since the reading before, as [`Self::book_network`] does for sockets.
     ///
     /// Returns the processes whose counts the kernel need not keep any more.
     pub fn book_requests(
@@ -401,7 +401,8 @@ impl Table {
         served.take(reading, |id| registry.owner_account(id), ledger)
     }
 
-    /// The live processes of the last reading of requests, their accounts, and what they have served since they are watched.
+    /// The live processes of the last reading of requests, their accounts, and the requests that they have served since they are
+    /// watched.
     pub fn living_servers(&self) -> impl Iterator<Item = (ProcessId, AccountId, &RequestTally)> {
         self.served.living()
     }

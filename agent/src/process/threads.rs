@@ -155,8 +155,7 @@ impl Threads {
         self.main.get_or_insert_default().raise_by_pass(counters);
     }
 
-    /// Threads of a process that was closed when `booked` was booked, and shows up again: what they used before is not
-    /// reported.
+    /// Threads of a process that was closed when `booked` was booked, and shows up again: their earlier use is not reported.
     pub(super) fn of_reappeared(booked: Booked) -> Self {
         Self {
             main: Some(Box::new(booked)),

@@ -89,7 +89,7 @@ const ASKING: &[libc::c_long] = &[
     libc::SYS_inotify_rm_watch,
     // The kind of a file system: changes of some are not noticed.
     libc::SYS_fstatfs,
-    // Its own user, to compare with the owner of what it asks.
+    // Its own user, to compare with the owner of a target's files.
     libc::SYS_getuid,
     libc::SYS_geteuid,
 ];
@@ -124,10 +124,10 @@ pub(super) fn of_http() -> Result<Rules, BackendError> {
 
 /// The calls that the targets thread may use, like [`of_http`].
 ///
-/// `openat2` has its flags in memory, which a filter cannot read, so it could open files for writing. Another user than
-/// root then has only what this user may write, which is no more than any program of the node may. Root could write to
-/// every file, and to the memory of every process (`/proc/<pid>/mem`): `is_root` leaves the call out, and the thread
-/// walks a path with one `openat` for each of its components, as on a kernel without `openat2`.
+/// `openat2` has its flags in memory, which a filter cannot read, so it could open files for writing. Another user than root then
+/// has only the rights of this user, which is no more than any program of the node may. Root could write to every file, and to
+/// the memory of every process (`/proc/<pid>/mem`): `is_root` leaves the call out, and the thread walks a path with one `openat`
+/// for each of its components, as on a kernel without `openat2`.
 pub(super) fn of_targets(is_root: bool) -> Result<Rules, BackendError> {
     let mut rules = of_all()?;
     rules.extend(ASKING.iter().map(|call| (*call, Vec::new())));
@@ -153,8 +153,8 @@ fn of_all() -> Result<Rules, BackendError> {
     Ok(rules)
 }
 
-/// The calls that the names thread may use, like [`of_http`]: what the resolvers of glibc and musl need. Both bind their UDP
-/// sockets before they send, glibc sends two questions at once, and a cache of names (nscd) has a Unix socket.
+/// The calls that the names thread may use, like [`of_http`]: those that the resolvers of glibc and musl need. Both bind their
+/// UDP sockets before they send, glibc sends two questions at once, and a cache of names (nscd) has a Unix socket.
 pub(super) fn of_names() -> Result<Rules, BackendError> {
     let mut rules = of_all()?;
     let calls = [libc::SYS_connect, libc::SYS_bind, libc::SYS_sendmmsg];

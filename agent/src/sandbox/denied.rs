@@ -1,7 +1,7 @@
 //! The system calls that the whole process is denied: those with which a fault in the agent could do more than report
 //! a wrong number.
 
-/// Grouped by what they give access to.
+/// Grouped by the resource to which they give access.
 pub(super) const CALLS: &[libc::c_long] = &[
     // Another program, or the memory of another process.
     libc::SYS_execve,

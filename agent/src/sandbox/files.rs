@@ -1,7 +1,8 @@
 //! Landlock rules: the HTTP thread may read files in some directories, the broker thread may write files in one, and nothing else.
 //!
-//! The threads of state and targets cannot use Landlock, whatever the rules are: under it the kernel refuses what needs the right to trace a
-//! process, to root, too. That is `/proc/<pid>/io` for the state thread and `/proc/<pid>/root` for the targets thread.
+//! The threads of state and targets cannot use Landlock with any rules: under it the kernel refuses every call that needs the
+//! right to trace a process, to root, too. That is `/proc/<pid>/io` for the state thread and `/proc/<pid>/root` for the targets
+//! thread.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -12,8 +12,8 @@
 //!        write in
 //! ```
 //!
-//! In: the files that the HTTP thread reads, and a trial of what the state thread does with its kernel programs. Out:
-//! log lines, and [`Sandbox::steps`] for the metric `headcount_sandbox_state`.
+//! In: the files that the HTTP thread reads, and a trial of the state thread's work with its kernel programs. Out: log lines, and
+//! [`Sandbox::steps`] for the metric `headcount_sandbox_state`.
 //!
 //! Each right belongs to a thread, and a new thread inherits the rights of the one that starts it. So the threads of
 //! HTTP, of the state and of the targets give them up before they start threads of their own. Some threads start with all
@@ -124,8 +124,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Gives up what no thread needs, and makes effective what the file capabilities permit. Call this before the
-    /// process has a second thread.
+    /// Gives up the capabilities that no thread needs, and makes effective those that the file capabilities permit. Call this
+    /// before the process has a second thread.
     pub fn begin() -> Arc<Self> {
         let sandbox = Self::default();
         // The HTTP thread will have no capability, so all programs of its user could trace it if the process were
@@ -164,8 +164,8 @@ impl Sandbox {
         log_kept("HTTP", kept, &left_out);
     }
 
-    /// Confines the calling thread, which owns the state, to what it needs from now on. `uses_bpf`: kernel programs
-    /// are loaded; `works` tries what the thread will do with them.
+    /// Confines the calling thread, which owns the state, to the rights that it needs from now on. `uses_bpf`: kernel programs
+    /// are loaded; `works` tries the calls that the thread will make with them.
     pub fn confine_state(&self, uses_bpf: bool, works: impl FnMut() -> bool) {
         let mut left_out = Vec::new();
         let kept = capabilities::keep_for_reading(works);

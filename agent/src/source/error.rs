@@ -1,4 +1,4 @@
-//! Errors of passes and drains, whatever the tier.
+//! Errors of passes and drains, for all tiers.
 
 use std::io;
 

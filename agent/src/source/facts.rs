@@ -1,6 +1,6 @@
 //! Where each fact comes from: the one table of facts.
 //!
-//! In: the tier and the exit hook that run, and what this node lacks. Out: the origin of each fact, for
+//! In: the tier and the exit hook that run, and the missing features of this node. Out: the origin of each fact, for
 //! `headcount_source_info` and for the families that are left out where a fact has no source.
 
 /// How the agent accounts the use of processes.

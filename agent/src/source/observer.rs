@@ -272,7 +272,7 @@ impl Observer {
             .filter(|kernel| kernel.counts_by_group())
     }
 
-    /// Looks at all sockets, and reads what they have carried. `None` if the kernel programs do not count it.
+    /// Looks at all sockets, and reads their traffic. `None` if the kernel programs do not count it.
     ///
     /// # Errors
     /// When a kernel map or an iterator cannot be read.
@@ -283,7 +283,7 @@ impl Observer {
         }
     }
 
-    /// Whether the kernel's map of what sockets have carried may be full before the next scrape.
+    /// Whether the kernel's map of the traffic of sockets may be full before the next scrape.
     pub fn is_network_crowded(&self) -> bool {
         let crowded = self.kernel.as_ref().map(Kernel::is_network_crowded);
         // If the map cannot be read, the next pass says so.

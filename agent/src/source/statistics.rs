@@ -79,7 +79,7 @@ pub struct Sides {
     pub node: u64,
 }
 
-/// The balances of the node at the end of the last pass: what the agent booked against what the kernel reports.
+/// The balances of the node at the end of the last pass: the agent's bookings against the kernel's totals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Balances {
     /// CPU time, nanoseconds; `None` if `/proc` is not that of this machine.

@@ -1,4 +1,4 @@
-//! Publishes on the board of the targets what the state knows of the processes that are wanted there.
+//! Publishes the state's facts about the wanted processes on the board of the targets.
 //!
 //! In: the `/proc` facts of processes as they are classified, the table after a pass, and the wanted processes. Out: candidates,
 //! at most one pass old.

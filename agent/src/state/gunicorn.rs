@@ -1,4 +1,4 @@
-//! Gunicorn in a pass: what the table knows of its processes, for the module that follows them.
+//! Gunicorn in a pass: passes the table's facts about its processes to the module that follows them.
 
 use super::Pipeline;
 use super::budget::ORDINARY_BYTES;

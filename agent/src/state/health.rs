@@ -10,7 +10,7 @@ use crate::group::Grouper;
 use crate::host::monotonic_ns;
 use crate::source::{SelfTest, SourceStatistics};
 
-/// When passes took place, and what the last one could not do.
+/// The times of passes, and the failures of the last one.
 pub(super) struct PassNotes {
     /// When counting began, nanoseconds since boot.
     pub(super) began_ns: u64,

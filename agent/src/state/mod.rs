@@ -65,7 +65,7 @@ pub(crate) struct AgentState {
     output: Output,
 }
 
-/// The sources of the node, and what the agent knows of its processes and groups from them.
+/// The sources of the node, and the agent's knowledge of its processes and groups.
 struct Pipeline {
     host: Host,
     observer: Observer,
@@ -413,7 +413,7 @@ impl Pipeline {
         has_overflowed || has_outgrown
     }
 
-    /// Reads open descriptors and wait channels of what ran.
+    /// Reads open descriptors and wait channels of processes and threads that ran.
     fn refresh(&mut self, pass: &Pass) {
         let Self {
             table,

@@ -4,7 +4,7 @@ use super::Pipeline;
 use crate::process::NetworkReading;
 
 impl Pipeline {
-    /// Reads what sockets have carried; `None` if it is not counted, or cannot be read.
+    /// Reads the traffic of sockets; `None` if it is not counted, or cannot be read.
     pub(super) fn read_network(&mut self) -> Option<NetworkReading> {
         let reading = self.observer.network(self.host.now_ns());
         reading.unwrap_or_else(|error| {

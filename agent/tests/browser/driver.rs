@@ -166,7 +166,7 @@ impl Browser {
     }
 }
 
-/// Status line and headers, and the body. The driver keeps the connection open, whatever it was asked.
+/// Status line and headers, and the body. The driver keeps the connection open after every request.
 fn read_answer(stream: TcpStream) -> io::Result<(String, Vec<u8>)> {
     let mut stream = BufReader::new(stream);
     let mut head = String::new();

@@ -1,6 +1,6 @@
 //! The HTTP side over real sockets: routes, limits, and clients that behave badly.
 //!
-//! Each test waits for what it expects; the limits are short, so waiting is too.
+//! Each test waits for the result that it expects; the limits are short, so waiting is too.
 
 // Functions beside the tests are tests too: they fail by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]

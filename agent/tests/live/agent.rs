@@ -351,7 +351,7 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let serves = !self.tier.is_empty() && matches!(self.child.try_wait(), Ok(None));
         let is_to_balance = serves && !std::thread::panicking();
-        // The agent ends here, whatever the result.
+        // The agent ends here with any result.
         let unbalanced = is_to_balance
             .then(|| catch_unwind(AssertUnwindSafe(|| self.await_balance())))
             .and_then(Result::err);

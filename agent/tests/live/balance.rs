@@ -1,4 +1,4 @@
-//! The node's books: at the end of each test, what the agent accounted for is what the node did.
+//! The node's books: at the end of each test, the agent's bookings equal the node's totals.
 
 use crate::agent::Agent;
 use crate::exposition::Samples;

@@ -139,7 +139,7 @@ impl Samples {
     }
 }
 
-/// Labels up to the closing brace, and what follows it.
+/// Labels up to the closing brace, and the text after it.
 fn parse_labels(mut rest: &str) -> Option<(BTreeMap<String, String>, &str)> {
     let mut labels = BTreeMap::new();
     loop {

@@ -17,7 +17,7 @@ const GUEST: &str = "HEADCOUNT_GUEST";
 /// Which tests: the filters of the runner, separated by commas.
 const TESTS: &str = "HEADCOUNT_TESTS";
 
-/// Where, what kind of file system, and its options.
+/// The mount point, the type of the file system, and its options.
 type Mount = (&'static str, &'static str, &'static str);
 
 const MOUNTS: &[Mount] = &[
@@ -50,7 +50,7 @@ const TAKEN: &[Word] = &[
     ("rcu_nocbs=all", has_callback_threads),
 ];
 
-/// A variable, its value, and what then is to be done.
+/// A variable, its value, and the action for it.
 type Step = (&'static str, &'static str, fn() -> io::Result<()>);
 
 /// The set-up that a variable in the environment asks of init.

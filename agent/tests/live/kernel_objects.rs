@@ -12,7 +12,7 @@ const LINK_GET_FD_BY_ID: libc::c_long = 30;
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Numbers of what a process holds. They are given out in a circle: none comes again soon.
+/// Numbers of the kernel objects that a process holds. They are given out in a circle: none comes again soon.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Objects {
     pub(crate) programs: Vec<u32>,
@@ -77,7 +77,7 @@ impl Objects {
 }
 
 fn exists(command: libc::c_long, number: u32) -> bool {
-    // The id, and zeros for what follows it in the union.
+    // The id, and zeros for the rest of the union.
     let attributes = [number, 0, 0];
     // SAFETY: the pointer is to a local of the given length.
     let fd = unsafe {

@@ -6,10 +6,9 @@
 //! live, as process 1         guest.rs: init of an emulated machine: mounts, runs the tests, powers off
 //! ```
 //!
-//! A test is a function that panics when something is wrong. It starts an agent (agent.rs) on a port of its own, runs
-//! programs under names that nothing else on the machine has (program.rs), so that the agent's grouping by comm keeps
-//! them apart, and waits until the exposition (exposition.rs) says what is true. What each tier may differ by stands in
-//! tier.rs.
+//! A test is a function that panics when something is wrong. It starts an agent (agent.rs) on a port of its own, runs programs
+//! under names that nothing else on the machine has (program.rs), so that the agent's grouping by comm keeps them apart, and
+//! waits until the exposition (exposition.rs) has the true values. The tolerances of each tier are in tier.rs.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -87,7 +87,7 @@ pub(crate) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Ends this thread only, whatever the language's runtime thinks of it.
+/// Ends this thread only, without the language's runtime.
 pub(crate) fn exit_thread() -> ! {
     // SAFETY: ends the thread; its stack stays mapped.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
@@ -153,7 +153,7 @@ pub(crate) fn has_ended(pid: i32) -> bool {
     info.si_signo == libc::SIGCHLD
 }
 
-/// CPU time of all children reaped so far, theirs included: what the `wait4`s said, without their rounding.
+/// CPU time of all children reaped so far, theirs included: the sum of the results of `wait4`, without their rounding.
 pub(crate) fn reaped_children_ns() -> u64 {
     // SAFETY: all bytes zero are a value of it.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -172,8 +172,8 @@ fn ns(time: libc::timeval) -> u64 {
         + u64::try_from(time.tv_usec).unwrap() * 1000
 }
 
-/// This process, and what it starts from now on, runs on the last CPU only: the one without tick, where there is one. Dropping
-/// it ends that for this process.
+/// This process, and processes that it starts from now on, run on the last CPU only: the one without tick, where there is one.
+/// Dropping it ends that for this process.
 #[derive(Debug)]
 pub(crate) struct Pinned(libc::cpu_set_t);
 

@@ -105,7 +105,7 @@ impl Rights {
     }
 }
 
-/// Before 5.11 maps are locked memory; the limit is the system's affair, not what these tests are about.
+/// Before 5.11 maps are locked memory; the limit is not a subject of these tests.
 fn lock_memory() {
     let limit = libc::rlimit {
         rlim_cur: libc::RLIM_INFINITY,

@@ -1,4 +1,4 @@
-//! The tiers that the tests run against, and what each may differ by: the one table of tolerances.
+//! The tiers that the tests run against, and their tolerances: the one table of them.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::guest;
 /// A way in which the agent accounts, and its tolerances.
 #[derive(Debug)]
 pub(crate) struct Tier {
-    /// What its runs are called.
+    /// The name of its runs.
     pub(crate) label: &'static str,
     /// Value of `--accounting`, and of the label `tier`.
     pub(crate) name: &'static str,
@@ -28,8 +28,8 @@ pub(crate) struct Tier {
     pub(crate) low: f64,
     /// …and at most this one.
     pub(crate) high: f64,
-    /// The same of what a living process says of itself, at least. The switch tier adds up stretches between switches,
-    /// on tracepoints by another clock than the scheduler's; 98.9 % was seen once.
+    /// The same for the values that a living process reports of itself, at least. The switch tier adds up stretches between
+    /// switches, on tracepoints by another clock than the scheduler's; 98.9 % was seen once.
     low_alive: f64,
     /// How far the CPU time of a process older than the agent may be off: its values in `/proc` at the start are two numbers
     /// of whole ticks.
@@ -37,7 +37,7 @@ pub(crate) struct Tier {
 }
 
 impl Tier {
-    /// Whether this kernel has what it needs. Where one that does not is forced, the agent must not start.
+    /// Whether this kernel has the features that the tier needs. If a tier without them is forced, the agent must not start.
     pub(crate) fn can_work(&self) -> bool {
         if self.without_types {
             // Only root may mount tracefs, and not on a kernel that keeps its memory.
@@ -165,8 +165,8 @@ pub(crate) const SWITCH: Tier = Tier {
     ..ITERATOR
 };
 
-/// The same on classic tracepoints. All of a process's time is what its switches say, also of those that ended; the clock
-/// of the switches counts interrupts, too, and runs a little apart from the scheduler's.
+/// The same on classic tracepoints. All of a process's time comes from its switches, also that of ended processes; the clock of
+/// the switches counts interrupts, too, and runs a little apart from the scheduler's.
 pub(crate) const TRACED: Tier = Tier {
     label: "traced",
     needs_btf: false,

@@ -180,7 +180,7 @@ fn assert_agrees(samples: &Samples, instance: &Instance, facts: &Facts, totals: 
     }
 }
 
-/// Says what differs.
+/// Lists the differences.
 pub(crate) fn assert_same(found: &Series, expected: &Series) {
     let keys: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
     let close = |one: &f64, other: &f64| (one - other).abs() <= other.abs() * 1e-12;

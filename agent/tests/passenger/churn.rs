@@ -1,6 +1,6 @@
 //! Workers, cores and instances are killed at random, 200 times: no counter falls, and every answer is complete for the living.
 //!
-//! The order comes from a seed, so a failing run happens again, but for what Passenger itself does meanwhile.
+//! The order comes from a seed, so a failing run can be repeated, except for Passenger's own timing.
 
 use super::agreement::{Samples, Totals, agree, assert_log_is_silent, scrape};
 use super::apache;

@@ -201,7 +201,7 @@ impl Node {
         victim.user_ticks(100 * seconds)
     }
 
-    /// One scrape, while 5 goes on; all of that must be seen. Gives what it counted of omissions, too.
+    /// One scrape, while 5 goes on; all of that must be seen. Also returns the omissions that it counted.
     fn scrape(&mut self) -> (Scrape, Vec<(Lost, f64)>) {
         self.rounds += 1;
         let process = self.tree.process(5).comm("well").argv(&["well"]);

@@ -122,8 +122,8 @@ fn differences(group: &str, found: &Counts, expected: &Counts) -> String {
     text
 }
 
-/// The durations of a group must lie between what each request took at least and what its client saw. Returns how many must be more
-/// than one bucket below their client's.
+/// The durations of a group must lie between the least time of each request and the time that its client measured. Returns how
+/// many must be more than one bucket below their client's.
 pub(crate) fn check_durations(scrape: &Scrape, group: &str, tally: &Tally) -> u64 {
     check_histogram(
         scrape,

@@ -87,7 +87,7 @@ impl Kept {
             revents: 0,
         };
         let milliseconds = libc::c_int::try_from(left.as_millis() + 1).unwrap();
-        // SAFETY: `wanted` is one pollfd, and outlives the call. Whatever it returns, the caller looks again.
+        // SAFETY: `wanted` is one pollfd, and outlives the call. After any result, the caller looks again.
         unsafe { libc::poll(&raw mut wanted, 1, milliseconds) };
     }
 }
@@ -101,7 +101,7 @@ pub fn message(line: &str) -> String {
     if !value.starts_with('"') {
         return value.split(' ').next().unwrap().to_owned();
     }
-    // What may follow the value is no JSON.
+    // The text after the value, if any, is no JSON.
     let mut values = serde_json::Deserializer::from_str(value).into_iter();
     values.next().unwrap().unwrap()
 }

@@ -27,7 +27,7 @@ fn sleeps(agent: &Agent) -> u64 {
         .sum()
 }
 
-/// Waits until three scrapes in a row leave the threads asleep. What happens elsewhere on the machine, such as a mount, may wake them.
+/// Waits until three scrapes in a row leave the threads asleep. Events elsewhere on the machine, such as a mount, may wake them.
 fn until_still(agent: &Agent) {
     until("scrapes that wake no thread", || {
         let before = sleeps(agent);

@@ -145,7 +145,7 @@ pub struct Flags {
     /// Instances of Phusion Passenger.
     #[command(flatten)]
     pub passenger: PassengerFlags,
-    /// How and to whom it is served.
+    /// Listeners, TLS and access control.
     #[command(flatten)]
     pub web: WebFlags,
     /// Do not listen: take two passes over the processes, this long apart, print the metrics and exit; 0 serves as usual

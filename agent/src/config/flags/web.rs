@@ -8,7 +8,7 @@ use super::path_or_none;
 use crate::config::{ListenAddress, ListenHost, host_name};
 use crate::go::flag::parse_bool;
 
-/// How and to whom it is served.
+/// Listeners, TLS and access control.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct WebFlags {
     /// Address to listen on, host:port or unix:/path; :port listens on every interface. May be given several times

@@ -61,7 +61,7 @@ pub(super) struct Rewriter {
     fields: Fields,
     /// Kind of dot that each template gets, as known so far.
     known: BTreeMap<String, ValueKind>,
-    /// The same, with what the calls seen so far add.
+    /// The same, with the additions of the calls seen so far.
     pub(super) called: BTreeMap<String, ValueKind>,
     pub(super) used: Used,
     variables: Vec<(SmolStr, ValueKind)>,

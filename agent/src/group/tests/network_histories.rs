@@ -164,7 +164,7 @@ impl SocketHistory {
                 self.kernel.close(all[who % all.len()], scope);
             }
             SocketStep::Carry { who, scope, bytes } => {
-                // Only a process that lives, or has a socket, can own what a socket carries.
+                // Only a process that lives, or has a socket, can own the traffic of a socket.
                 let owners = self.owners().filter(|id| {
                     self.kernel.has_socket(*id) || self.live.iter().any(|(live, _)| live == id)
                 });

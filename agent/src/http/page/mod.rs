@@ -1,4 +1,4 @@
-//! The status page for people: the groups, what they cost now, and which processes are in them.
+//! The status page for people: the groups, their present use of resources, and their processes.
 //!
 //! * `/`: the groups as a table, with rates as averages since counting began; `page.css`, `page.js` and `icon.svg`
 //!   belong to it.

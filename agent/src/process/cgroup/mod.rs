@@ -1,4 +1,4 @@
-//! Finds in the cgroup paths of a process what it runs in: its container, and its systemd unit and slice.
+//! Finds the container, the systemd unit and the slice of a process in its cgroup paths.
 //!
 //! In come paths as `/proc/<pid>/cgroup` shows them; `source` reads them.
 

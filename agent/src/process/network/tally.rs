@@ -29,8 +29,8 @@ impl NetworkTally {
         self.0.get(scope).copied().unwrap_or_default()
     }
 
-    /// Adds `more` to `scope`. What only connections have, and was counted for a listening socket, goes to the scope `remote`,
-    /// so that all payload is in a scope that is shown.
+    /// Adds `more` to `scope`. Counts that only connections have but that were made for a listening socket go to the scope
+    /// `remote`, so that all payload is in a scope that is shown.
     pub fn put(&mut self, scope: usize, more: &NetworkCounters) {
         const LISTEN: usize = SCOPE_LISTEN as usize;
         const REMOTE: usize = SCOPE_REMOTE as usize;

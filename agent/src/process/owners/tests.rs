@@ -1,4 +1,4 @@
-//! Which account gets what the sockets of a process have carried, at each moment of its life and after.
+//! The account that gets the traffic of a process's sockets, at each moment of its life and after.
 
 use super::*;
 use crate::process::network::model::{ModelKernel, carried};
@@ -90,7 +90,7 @@ impl SocketNode {
         self.table.apply(event, &mut self.sums);
     }
 
-    /// Books a reading, and has the kernel forget what it need not keep.
+    /// Books a reading, and removes from the kernel the sums that it need not keep.
     fn read(&mut self) -> Vec<ProcessId> {
         let reading = self.kernel.read();
         let idle = self.table.book_network(&reading, &mut self.sums);

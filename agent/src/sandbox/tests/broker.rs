@@ -1,4 +1,5 @@
-//! The broker thread: what its filter and Landlock refuse, and that replacing a file in its directory still works.
+//! The broker thread: its filter and Landlock refuse all calls that it does not need, and replacing a file in its directory still
+//! works.
 
 use super::*;
 

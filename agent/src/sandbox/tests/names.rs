@@ -1,4 +1,4 @@
-//! The names thread: what its filter refuses, and that the resolver still works.
+//! The names thread: its filter refuses all calls that it does not need, and the resolver still works.
 
 use std::net::{ToSocketAddrs as _, UdpSocket};
 

@@ -1,4 +1,4 @@
-//! The targets thread: what its filter refuses, and that everything a kind of target does still works.
+//! The targets thread: its filter refuses all calls that it does not need, and every step of a kind of target still works.
 
 use std::io;
 use std::mem::size_of;
@@ -220,7 +220,7 @@ fn everything_that_kinds_of_targets_do_works() {
     drop(listener);
 }
 
-/// Connects to the socket, whatever is at its path by now.
+/// Connects to the socket, even if another file has its path by now.
 fn connect(socket: &OwnedFd) -> UnixStream {
     UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap()
 }

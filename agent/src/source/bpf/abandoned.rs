@@ -1,8 +1,9 @@
 //! Requests whose socket is gone without a response. No hook sees the end of a Unix socket, so each pass in which a request is in
 //! flight looks at all sockets with an HTTP exchange.
 //!
-//! In: the counts of processes, and the requests that the look finds in flight. Out: the requests that two looks in a row have
-//! missed, which the kernel programs count as aborted. A request that begins or ends during a look can only hide another one, until a later look.
+//! In: the counts of processes, and the exchanges that the look finds in flight. Out: the requests that two looks in a row have
+//! missed, which the kernel programs count as aborted. A request that begins or ends during a look can only hide another one,
+//! until a later look.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
@@ -149,7 +150,7 @@ fn reduce(counts: &mut Counts, key: (ProcessId, usize), by: u64) {
     }
 }
 
-/// Has the kernel run an iterator to its end, and hands over what it writes.
+/// Has the kernel run an iterator to its end, and returns its output.
 fn run(iterator: &IteratorLink, mut sink: impl FnMut(RequestInFlight)) -> Result<(), BpfError> {
     let mut file = iterator.open().map_err(BpfError::Look)?;
     let mut buffer = vec![0; READ_BYTES];

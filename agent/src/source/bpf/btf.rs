@@ -122,7 +122,7 @@ impl<'a> Btf<'a> {
             let Some(bytes) = body_bytes(info.kind, info.length) else {
                 return Err(damaged);
             };
-            // aya reads the name at whatever offset the type gives, and panics outside the strings.
+            // aya reads the name at the offset that the type states, and panics outside the strings.
             if info.name as usize >= self.strings.len() {
                 return Err(damaged);
             }

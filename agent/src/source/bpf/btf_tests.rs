@@ -1,5 +1,5 @@
 //! Tests with real type information, cut and damaged at every position. It is that of the kernel programs themselves, which
-//! contains in 8 KB every form that a kernel's has. What our parser accepts goes to aya's parser, which must accept it or
+//! contains in 8 KB every form that a kernel's has. Bytes that our parser accepts go to aya's parser, which must accept them or
 //! return an error.
 
 use aya::{Btf, Endianness};

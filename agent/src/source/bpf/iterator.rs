@@ -48,7 +48,7 @@ pub(super) struct IteratorLink(OwnedFd);
 
 impl IteratorLink {
     /// Attaches `program`, which is loaded; over all elements of `map` if its iterator is one of maps. Opens it on trial: if it
-    /// could not be opened, every pass would be without what it shows.
+    /// could not be opened, every pass would lack its records.
     ///
     /// # Errors
     /// When the kernel refuses, or the object lacks the program.

@@ -155,8 +155,8 @@ impl Kernel {
         self.network.as_ref().map(Network::origin)
     }
 
-    /// Looks at all sockets and returns what they have carried; `None` if it is not counted. `now_ns`: the current time,
-    /// nanoseconds since boot.
+    /// Looks at all sockets and returns their traffic; `None` if it is not counted. `now_ns`: the current time, nanoseconds since
+    /// boot.
     ///
     /// # Errors
     /// When a map or an iterator cannot be read.
@@ -165,7 +165,7 @@ impl Kernel {
         network.map(|network| network.read(now_ns)).transpose()
     }
 
-    /// Whether the map of what sockets have carried may be full before the next scrape.
+    /// Whether the map of the traffic of sockets may be full before the next scrape.
     ///
     /// # Errors
     /// When a map cannot be read.
@@ -339,8 +339,8 @@ impl Kernel {
         self.switch.read()
     }
 
-    /// Adds a process that the programs do not know to their map, with what it used so far (switch tier on tracepoints). `false`
-    /// if the map is full, the process is in it already, or this is another tier.
+    /// Adds a process that the programs do not know to their map, with its use so far (switch tier on tracepoints). `false` if
+    /// the map is full, the process is in it already, or this is another tier.
     ///
     /// # Errors
     /// When a map cannot be written.

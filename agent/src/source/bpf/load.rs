@@ -104,7 +104,7 @@ pub enum BpfError {
     /// A map has an unexpected type, or an operation on it failed.
     #[error("a map of the kernel programs: {}", chain(.0))]
     Map(#[from] MapError),
-    /// An iterator over files or sockets could not be read, or the map of what sockets carried.
+    /// An iterator over files or sockets could not be read, or the map of the traffic of sockets.
     #[error("the kernel's sockets cannot be read: {0}")]
     Look(io::Error),
     /// The object lacks a program or map.

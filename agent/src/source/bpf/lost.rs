@@ -1,6 +1,6 @@
-//! An upper bound of the CPU time that was lost with final records: what the processes used since a pass credited them.
+//! An upper bound of the CPU time that was lost with final records: the use of the processes since a pass credited them.
 //!
-//! The programs know only what such a process used in its whole life. Earlier passes booked most of that, or it is older than
+//! The programs know only the use of such a process in its whole life. Earlier passes booked most of that, or it is older than
 //! the agent. The part that was not booked was used since the last pass began, and in that time all processes together cannot
 //! have used more than all CPUs had.
 //!

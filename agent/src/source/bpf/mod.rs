@@ -1,5 +1,5 @@
-//! The kernel tiers: finds out what this kernel supports (`support`), decides what to load (`plan`), loads the programs, and
-//! reads what they write.
+//! The kernel tiers: detects the features of this kernel (`support`), selects the programs (`plan`), loads them, and reads their
+//! output.
 //!
 //! In: the kernel's type information, records, the iterator's bytes. Out: [`Event`]s, sums by comm and passes. Only this
 //! folder uses aya. Assigning use to groups is left to `process` and `group`.

@@ -1,4 +1,4 @@
-//! The ways in which the kernel programs can keep what each socket carried: the one table of them. The agent takes the first
+//! The ways in which the kernel programs can keep the traffic of each socket: the one table of them. The agent takes the first
 //! one that this kernel accepts.
 
 use aya::Ebpf;
@@ -83,7 +83,7 @@ impl Way {
         self.row().functions
     }
 
-    /// What `headcount_source_info` shows.
+    /// The value in `headcount_source_info`.
     pub(super) const fn origin(self) -> Origin {
         self.row().origin
     }

@@ -1,4 +1,4 @@
-//! Reads what did not fit into the ring: the overflow hash by identity and the sums by comm, in two generations each.
+//! Reads the records that did not fit into the ring: the overflow hash by identity and the sums by comm, in two generations each.
 //!
 //! The programs write one generation while the other is empty. To read it, the agent lets the programs write the other one,
 //! waits until every program that may still hold the old one has ended, and then reads and empties the old one.

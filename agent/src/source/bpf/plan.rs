@@ -60,7 +60,7 @@ impl Plan {
         self.exit_hook.is_some() && !self.is_traced()
     }
 
-    /// Whether its programs are attached to classic tracepoints and keep what they know of processes in a map of their own.
+    /// Whether its programs are attached to classic tracepoints and keep their facts about processes in a map of their own.
     pub fn is_traced(self) -> bool {
         self.exit_hook == Some(ExitHook::LastSwitch)
     }

@@ -1,7 +1,7 @@
-//! Finds out what this kernel supports and at which offsets it keeps its fields.
+//! Detects the features of this kernel and the offsets of its fields.
 //!
-//! In: `/sys/kernel/btf/vmlinux`, tracefs, and the obstacle that the caller knows. Out: [`Support`] and [`Layouts`]. Deciding
-//! what to load is left to `plan`.
+//! In: `/sys/kernel/btf/vmlinux`, tracefs, and the obstacle that the caller knows. Out: [`Support`] and [`Layouts`]. Deciding the
+//! choice of programs is left to `plan`.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -103,8 +103,8 @@ fn read_btf() -> io::Result<Vec<u8>> {
     Ok(raw)
 }
 
-/// Removes from `layouts` one optional part that the refused program uses: the functions that disable preemption, or helpers
-/// that read memory. Returns the text of a warning that says what changes, or `None` if the program uses no optional part.
+/// Removes from `layouts` one optional part that the refused program uses: the functions that disable preemption, or helpers that
+/// read memory. Returns the text of a warning about the effects, or `None` if the program uses no optional part.
 pub(super) fn remove_optional(layouts: &mut Layouts, refused: &BpfError) -> Option<&'static str> {
     let BpfError::Refused(program, error) = refused else {
         return None;
@@ -121,7 +121,8 @@ pub(super) fn remove_optional(layouts: &mut Layouts, refused: &BpfError) -> Opti
     )
 }
 
-/// Removes from `layout` what needs helpers that read memory, if program `refused` uses such helpers. Returns whether it did.
+/// Removes from `layout` the features that need helpers that read memory, if program `refused` uses such helpers. Returns whether
+/// it did.
 fn without_helpers(layout: &mut Layout, refused: KernelProgram) -> bool {
     let uses_them = match refused {
         KernelProgram::Exec => layout.argv_access == ARGV_READ,

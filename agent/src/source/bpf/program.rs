@@ -1,7 +1,7 @@
-//! The one table of kernel programs: name, hook, kind, order of attaching, plans, and what the agent does without one.
+//! The one table of kernel programs: name, hook, kind, order of attaching, plans, and the agent's fallback without one.
 //!
-//! `plan` takes from it what a plan loads, `load` how that is attached, and the statistics which programs there are. The
-//! programs themselves are in agent-ebpf.
+//! `plan` takes from it the programs of a plan, `load` how to attach them, and the statistics which programs exist. The programs
+//! themselves are in agent-ebpf.
 
 use crate::source::{ExitHook, Tier};
 
@@ -31,7 +31,7 @@ pub(super) enum Moment {
     Exit,
     Exec,
     Birth,
-    /// It is alive. The next run of such a program corrects what a run that the kernel left out has missed.
+    /// It is alive. If the kernel left out a run of such a program, the next run makes up for it.
     Life,
 }
 

@@ -1,4 +1,5 @@
-//! Finds what the request programs need of this kernel: fields of sockets and registers, and numbers of system calls.
+//! Finds the facts about this kernel that the request programs need: fields of sockets and registers, and numbers of system
+//! calls.
 
 use agent_common::{ABSENT, RequestLayout, RequestOffsets};
 

@@ -182,7 +182,7 @@ impl RunQueue {
         Ok(())
     }
 
-    /// Reads what the program counted.
+    /// Reads the counts of the program.
     pub(super) fn statistics(&self) -> Result<RunQueueStatistics, BpfError> {
         let totals: RunQueueTotals = sum(self.totals.get(&0, 0)?.iter().map(|cpu| cpu.0));
         let mut by_group: HashMap<u64, RunQueueWaits> =

@@ -103,7 +103,7 @@ impl Slots {
         Ok(())
     }
 
-    /// When the heir changes, drops what the former heir had taken over.
+    /// When the heir changes, drops the counts that the former heir had taken over.
     fn renew_heir(&mut self, heir: Option<u64>) {
         if self.inherited.map(|(heir, _)| heir) == heir {
             return;
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(pass(&[1, 7], &[], [0, 2, 5]), [(1, 2), (7, 5)].into());
         assert_eq!(pass(&[1, 8], &[7], [0, 2, 5]), [(1, 7)].into());
         assert_eq!(pass(&[1, 8], &[], [0, 2, 6]), [(1, 8)].into(), "late");
-        // The next group owns the slot now; what it counted before stays with the heir.
+        // The next group owns the slot now; the earlier counts stay with the heir.
         assert_eq!(pass(&[1, 8], &[], [0, 3, 6]), [(1, 9), (8, 0)].into());
         assert_eq!(pass(&[1, 8], &[], [0, 3, 10]), [(1, 9), (8, 4)].into());
     }

@@ -91,8 +91,8 @@ impl Carried {
     }
 }
 
-/// The split of CPU time as `/proc/<pid>/stat` would show it now (kernel: `cputime_adjust`): the precise run time, split in
-/// the ratio of the sampled times, with neither part below what the kernel reported before.
+/// The split of CPU time as `/proc/<pid>/stat` would show it now (kernel: `cputime_adjust`): the precise run time, split in the
+/// ratio of the sampled times, with neither part below the kernel's former value.
 pub(super) fn shown_cpu(totals: &Totals) -> Cpu {
     let runtime = totals.runtime_ns;
     let (shown_user, shown_system) = (totals.shown_utime_ns, totals.shown_stime_ns);

@@ -1,4 +1,4 @@
-//! Finds the offsets of the fields of sockets, and says what a kernel lacks for the network programs.
+//! Finds the offsets of the fields of sockets, and reports the features that a kernel lacks for the network programs.
 
 use agent_common::{ABSENT, CALLS, NetworkLayout, NetworkOffsets};
 

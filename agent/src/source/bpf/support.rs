@@ -5,7 +5,7 @@ use agent_common::Layout;
 use super::btf::Btf;
 use super::{no_preempt, offsets};
 
-/// Why all kernel programs, or those of one kind, cannot work here. Each message says what the operator can do.
+/// Why all kernel programs, or those of one kind, cannot work here. Each message names a remedy for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
     /// The agent was built without bpf-linker.

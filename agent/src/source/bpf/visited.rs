@@ -1,4 +1,4 @@
-//! Adds up what the threads of one process used, from the records in the order in which the task iterator visited them.
+//! Adds up the use of the threads of one process, from the records in the order in which the task iterator visited them.
 //!
 //! The dead threads' sums and the threads' own records come from different moments. Each thread is counted at most once: the
 //! sums are those of the first visit, and a task that is visited later and is not being released was alive at that time. A
@@ -35,7 +35,7 @@ impl Visited {
                 dead.run_delay_ns = leader.totals.run_delay_ns;
                 dead
             }
-            // The leader's record includes what the main thread used.
+            // The leader's record includes the use of the main thread.
             _ => leader.totals,
         };
         add(&mut all, &self.others);
@@ -43,7 +43,7 @@ impl Visited {
     }
 }
 
-/// Adds what live threads used, except waits for a CPU, which the process table credits thread by thread.
+/// Adds the use of live threads, except waits for a CPU, which the process table credits thread by thread.
 fn add(sum: &mut Totals, thread: &Totals) {
     // No sum reaches 2^64 unless the kernel is broken; the agent must not panic then either.
     let pairs = [

@@ -1,4 +1,5 @@
-//! Reads `/proc` file by file: everything in the procfs tier, and in the kernel tiers what the kernel programs cannot report.
+//! Reads `/proc` file by file: everything in the procfs tier, and in the kernel tiers the values that the kernel programs cannot
+//! report.
 //!
 //! In comes a [`Host`]. Out go [`Pass`]es over all processes and facts of single processes, all through [`Procfs`].
 //!

@@ -39,7 +39,7 @@ impl CpuBudget {
         self.left_ns = self.left_ns.saturating_add(self.each_ns).min(self.each_ns);
     }
 
-    /// Takes what a reading has used.
+    /// Subtracts the time that a reading has used.
     pub(super) fn spend(&mut self, used_ns: u64) {
         let used_ns = i64::try_from(used_ns).unwrap_or(i64::MAX);
         self.left_ns = self.left_ns.saturating_sub(used_ns);

@@ -39,7 +39,7 @@ const HELD_UP: Bound = Bound {
 /// takes and frees its lock again and again, which would keep the only reader for hours.
 const HELD_UP_NS: u64 = 1_000_000_000;
 
-/// Readers of proportional memory, and what they have read.
+/// Readers of proportional memory, and their results.
 #[derive(Debug)]
 pub struct Smaps {
     host: Host,

@@ -34,7 +34,7 @@ use crate::collector::CollectedPart;
 /// gets [`Unavailable`].
 #[derive(Debug)]
 pub enum Question {
-    /// Scrape; the answer is what the collectors of the state have written.
+    /// Scrape; the answer has the families of the state's collectors.
     Metrics(oneshot::Sender<CollectedPart>),
     /// The agent's health.
     Health(oneshot::Sender<Health>),

@@ -63,13 +63,13 @@ const ARBITER_BYTES: usize = 1536;
 /// The state of the families from round to round.
 #[derive(Debug)]
 pub(super) struct ControlFamilies {
-    /// When the agent started, nanoseconds since boot: what arbiters counted before is not counted.
+    /// When the agent started, nanoseconds since boot: earlier counts of arbiters are left out.
     since_ns: u64,
     /// The reloads that each living arbiter has reported so far.
     reported: HashMap<ProcessId, u64>,
     /// By application. The state bounds the number of their names.
     reloads: BTreeMap<Arc<str>, u64>,
-    /// Arbiters that this round has found, and what those said that have answered.
+    /// Arbiters that this round has found, and the answers that have arrived.
     arbiters: Vec<(ArbiterCandidate, Option<ControlAnswer>)>,
     /// In the order of [`NoControl::REASONS`].
     not_asked: [u64; NoControl::REASONS.len()],

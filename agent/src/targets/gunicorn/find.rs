@@ -5,7 +5,7 @@
 //! ```
 //!
 //! In come arbiters that the state knows; out come their users, and connections, or why there is none. All of it is done by
-//! [`Readers`]: what hangs is that of one user, and holds up nothing else. The path leads nowhere else: the agent connects only to a
+//! [`Readers`]: a file that hangs delays only files of the same user. The path leads nowhere else: the agent connects only to a
 //! socket file of the arbiter's user, and whether the arbiter listens there is checked by the caller.
 
 use std::collections::{HashMap, HashSet};

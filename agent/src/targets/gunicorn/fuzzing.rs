@@ -1,4 +1,4 @@
-//! Fuzz target for what an arbiter and the kernel's table of its sockets say.
+//! Fuzz target for the answers of an arbiter and the kernel's table of its sockets.
 
 use std::collections::HashSet;
 

@@ -115,7 +115,7 @@ impl AppPool {
     }
 }
 
-/// A document that is being read. Each function reads what the open element holds, and closes it.
+/// A document that is being read. Each function reads the content of the open element, and closes it.
 struct PoolReading<'a> {
     elements: Elements<'a>,
     /// Workers up to now.
@@ -309,7 +309,7 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| is_decimal)
 }
 
-/// A process id: what the kernel's signed type holds, above 0.
+/// A process id: a value of the kernel's signed type above 0.
 fn process_id(text: &str) -> Option<u32> {
     let pid = i32::try_from(number(text)?).ok()?;
     u32::try_from(pid).ok().filter(|pid| *pid > 0)

@@ -1,6 +1,6 @@
 //! `properties.json` of an instance directory.
 //!
-//! In come the bytes of the file, of which the reader has bounded the length; out comes what the agent shows of the instance.
+//! In: the bytes of the file, whose length the reader has bounded. Out: the facts about the instance that the agent shows.
 
 use serde::Deserialize;
 

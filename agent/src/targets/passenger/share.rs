@@ -1,7 +1,7 @@
 //! Divides a bound among the users whose instances want more than there is, so that no user's instances push out another's.
 //!
-//! In: what each uid wants, and how much there is. Out: how much of it each uid may have. The agent asks every user's instances,
-//! so any user can want everything.
+//! In: the demand of each uid, and the available amount. Out: the share of each uid. The agent asks every user's instances, so
+//! any user can want everything.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) fn shares(wanted: &BTreeMap<u32, usize>, room: usize) -> BTreeMap<u32
 
     let mut left = room - root;
     let mut shares = BTreeMap::from([(0, root)]);
-    // Smallest first, so that what a user leaves is divided among those that want more.
+    // Smallest first, so that the rest of a user's share is divided among those that want more.
     others.sort_unstable_by_key(|(uid, wanted)| (*wanted, *uid));
     let users = others.len();
     for (n, (uid, wanted)) in others.into_iter().enumerate() {

@@ -141,7 +141,7 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// Closes the open element without looking at what it holds.
+    /// Closes the open element without looking at its content.
     pub(super) fn skip(&mut self) -> Result<(), InvalidDocument> {
         let mut open = 1_usize;
         while open > 0 {

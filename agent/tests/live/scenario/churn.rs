@@ -5,8 +5,8 @@ use std::path::Path;
 use super::number;
 use crate::process::{self, End};
 
-/// `COUNT NS CHILD…`: processes of `NS` nanoseconds of CPU, one after another; each runs the program `CHILD`, or is
-/// nothing but forked where none is named. Reports how they ended and what `wait4` says of all of them.
+/// `COUNT NS CHILD…`: processes of `NS` nanoseconds of CPU, one after another; each runs the program `CHILD`, or is nothing but
+/// forked where none is named. Reports how they ended and the sum of the results of `wait4`.
 pub(super) fn churn(arguments: &[String]) {
     let (count, ns) = (number(&arguments[0]), &arguments[1]);
     let child = arguments.get(2).map(Path::new);

@@ -6,7 +6,7 @@ use super::number;
 use crate::process;
 
 /// `UID CHILD_UID NS PROGRAM`: becomes the user `UID`, and forks a child that becomes `CHILD_UID` (`-`: neither), uses `NS`
-/// nanoseconds of CPU and then runs `PROGRAM` as a worker. Reports what the child has used by then.
+/// nanoseconds of CPU and then runs `PROGRAM` as a worker. Reports the use of the child by then.
 pub(super) fn launch(arguments: &[String]) {
     become_user(&arguments[0]);
     let child = process::fork(|| {

@@ -114,7 +114,7 @@ fn start_exec(device: &File, folder: &Path) -> i32 {
     process::fork(|| {
         // SAFETY: no other code in this process uses it, and nothing here closes it again.
         unsafe { libc::close(device.as_raw_fd()) };
-        // It is closed by exec, as whatever the standard library opens.
+        // Exec closes it, like every file that the standard library opens.
         let _file = File::open(folder.join("file")).unwrap();
         let own = std::env::current_exe().unwrap();
         process::exec(&own, &["freed", "scenario", "end", "0", "success"]);

@@ -96,7 +96,7 @@ fn port(socket: &Socket) -> u16 {
     address.unwrap().port()
 }
 
-/// Sends so many datagrams of so many bytes each. Returns the sum of what the calls return.
+/// Sends so many datagrams of so many bytes each. Returns the sum of the results of the calls.
 fn send(socket: &Socket, how: &str, peer: Option<&SockAddr>, bytes: u64, count: u64) -> u64 {
     let bytes = vec![7; usize::try_from(bytes).unwrap()];
     let halves = bytes.split_at(bytes.len() / 2);
@@ -126,7 +126,7 @@ fn send(socket: &Socket, how: &str, peer: Option<&SockAddr>, bytes: u64, count: 
     (0..count).map(one).sum::<usize>() as u64
 }
 
-/// Receives so many datagrams, of each at most so many bytes. Returns the sum of what the calls return.
+/// Receives so many datagrams, of each at most so many bytes. Returns the sum of the results of the calls.
 fn receive(socket: &Socket, how: &str, room: u64, count: u64) -> u64 {
     let mut bytes = vec![0; usize::try_from(room).unwrap()];
     if how == "recvmmsg" {

@@ -26,7 +26,7 @@ const LIVES: u64 = 400;
 const LIFE_NS: u64 = 1_000_000;
 /// Uses both CPUs. The values in `/proc` later are within a few ticks.
 const SPIN_BOTH: &str = "spin-threads 2 300000000";
-/// How far a start time may be off: whole seconds, and what passes between two looks at an emulated machine.
+/// How far a start time may be off: whole seconds, and the time between two looks at an emulated machine.
 const START_SECONDS: f64 = 10.0;
 
 /// Programs that come and go, and the counts that they must have afterwards.
@@ -59,7 +59,7 @@ impl Churn {
         })
     }
 
-    /// It must still be under way: what happened, happened under it.
+    /// It must still be under way, so that all events happened during it.
     fn finish(self, agent: &Agent, tier: &Tier) {
         assert!(!self.running.has_ended(), "all had lived before");
         let Self {

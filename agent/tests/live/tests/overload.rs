@@ -1,5 +1,5 @@
-//! More than a machine is meant for: a crowd of threads, a fork bomb, an agent that is stopped until nothing fits any more.
-//! The agent answers, keeps its size, counts or says what it could not count, and is well again afterwards.
+//! More than a machine is meant for: a crowd of threads, a fork bomb, an agent that is stopped until nothing fits any more. The
+//! agent answers, keeps its size, counts all events or reports those that it could not count, and recovers afterwards.
 
 use super::pressure::all_is_known;
 use super::{rise, within};
@@ -21,7 +21,7 @@ table![
 
 /// Memory that the agent may use for each thread that a pass sees: its entry, twice while a pass replaces another.
 const BYTES_A_THREAD: f64 = 1024.0;
-/// Further memory for a first scrape of many threads, whatever their number: 2.5 MB were seen on `/proc` alone, for 401.
+/// Further memory for a first scrape of many threads, of any number: 2.5 MB were seen on `/proc` alone, for 401.
 const BYTES_OF_THE_FIRST: f64 = 4_194_304.0;
 
 /// Of one process, each under another name: all are counted, the names only up to their bound. Where each has a file to be

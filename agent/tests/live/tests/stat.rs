@@ -1,5 +1,5 @@
-//! A long-lived process: the agent shows what `/proc/<pid>` shows. Each value stands between two readings of it, one
-//! before and one after the scrape. All of it happens on the last CPU, which has no tick on a machine for that (`nohz_full=`).
+//! A long-lived process: the agent shows the values of `/proc/<pid>`. Each value stands between two readings of it, one before
+//! and one after the scrape. All of it happens on the last CPU, which has no tick on a machine for that (`nohz_full=`).
 
 use super::{between, within};
 use crate::agent::Agent;

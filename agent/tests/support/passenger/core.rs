@@ -105,7 +105,7 @@ impl FakeCore {
         let Some((listener, thread)) = self.listening.take() else {
             return;
         };
-        // A listener that is shut down accepts nothing, and what waits in accept comes back.
+        // Shutting the listener down ends a pending accept.
         SockRef::from(&listener).shutdown(Shutdown::Both).unwrap();
         drop(listener);
         for stream in self.lock().streams.drain(..) {
@@ -214,7 +214,7 @@ fn serve(mut stream: &UnixStream, shared: &Mutex<Shared>) -> io::Result<()> {
     }
 }
 
-/// Does with a request what it should; an error ends the connection.
+/// Handles a request; an error ends the connection.
 fn behave(mut stream: &UnixStream, behaviour: Behaviour, body: &[u8]) -> io::Result<()> {
     let length = body.len();
     let with_head = |head: &str, body: &[u8]| [head.as_bytes(), b"\r\n", body].concat();

@@ -1,6 +1,6 @@
 //! A fake instance of Passenger: its directory with all files (structure version 4.0), and its admin interface.
 //!
-//! In come a registry directory, a name, a user and documents; out goes what the agent finds there. A test changes files and
+//! In: a registry directory, a name, a user and documents. Out: an instance that the agent finds there. A test changes files and
 //! behaviour while the instance runs, and asks for the connections and requests that it has seen. The watchdog's lock is held by
 //! the test, and the socket is the given user's also by SO_PEERCRED, so a test of another user's instance must be run as root.
 

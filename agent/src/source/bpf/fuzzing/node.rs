@@ -1,4 +1,4 @@
-//! A model of a small node: what its processes use, and the bytes that the kernel programs write about them.
+//! A model of a small node: the use of its processes, and the bytes that the kernel programs write about them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use agent_common::{
 };
 use bytemuck::Zeroable;
 
-/// A process: what its main thread and its dead threads used (`own`), and its other threads (id, start, use).
+/// A process: the use of its main thread and its dead threads (`own`), and its other threads (id, start, use).
 #[derive(Debug, Clone)]
 pub(super) struct NodeProcess {
     pub(super) id: Identity,

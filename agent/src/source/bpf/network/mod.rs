@@ -274,7 +274,7 @@ impl Network {
         Ok(())
     }
 
-    /// Where the programs keep what sockets carried.
+    /// Where the programs keep the traffic of sockets.
     pub(super) const fn origin(&self) -> Origin {
         self.way.origin()
     }

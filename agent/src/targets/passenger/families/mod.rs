@@ -1,6 +1,6 @@
 //! The metric families of Passenger.
 //!
-//! In: what the instances of one scrape answered ([`PassengerRound`]). Out: families, in an [`crate::exposition::Writer`]. It
+//! In: the answers of the instances in one scrape ([`PassengerRound`]). Out: families, in an [`crate::exposition::Writer`]. It
 //! keeps the totals, and the order in which it met the instances. Finding and asking instances is left to others, and so are the
 //! metrics that every kind of target has (`headcount_target_*`).
 //!

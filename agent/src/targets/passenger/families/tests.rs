@@ -12,7 +12,7 @@ use crate::targets::passenger::examples::{
 use crate::targets::passenger::pool::{AppPool, WorkerMemory, WorkerState};
 use crate::targets::passenger::server::ServerCounts;
 
-/// An instance that is asked: what it answers, or that it does not.
+/// An instance that is asked, with its answer or failure.
 #[derive(Debug, Clone)]
 pub(super) struct AskedOnce {
     pub(super) identity: InstanceIdentity,

@@ -58,7 +58,7 @@ pub(super) struct Work {
 pub(super) type Inspected = Result<Option<Instance>, NotAsked>;
 
 impl Findings {
-    /// Adds what came of a job that `user` was charged for.
+    /// Adds the result of a job that was charged to `user`.
     pub(super) fn add(&mut self, user: u32, sought: &Sought, result: Result<Inspected, Failure>) {
         match result {
             Ok(Ok(instance)) => self.instances.extend(instance),
@@ -113,8 +113,8 @@ impl Findings {
         shared
     }
 
-    /// Adds the entries of a registry to the work on files of their owners. Counts what was left out; whose entries were not
-    /// looked at is unknown: those count for the owner of the registry.
+    /// Adds the entries of a registry to the work on files of their owners. Counts the entries that were left out; whose entries
+    /// were not looked at is unknown: those count for the owner of the registry.
     pub(super) fn note(&mut self, listing: &Listing, work: &mut BTreeMap<u32, Work>) {
         self.leave_out(listing.place.uid, usize::from(!listing.is_whole));
         for (uid, count) in &listing.left_out {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! In come the processes that may belong to an instance; out come the instances that run, each once, and why others cannot be
-//! asked. All file IO is done by [`Readers`]: what hangs is that of one user, and holds up nothing else.
+//! asked. All file IO is done by [`Readers`]: a file that hangs delays only files of the same user.
 //!
 //! Every user can make directories and processes that look like those of Passenger. So each user has a share of the files and
 //! of the instances, and the other users cannot touch root's share. Omissions are counted for their user. One bound is
@@ -18,7 +18,7 @@
 //! Registries that hold nothing that may be an instance are listed again only when they have changed. As long as they have not
 //! ([`Findings::stillness`]), and there are no candidates, the caller need not find anything.
 //!
-//! Which instances are asked, and what they are called, is left to discovery.
+//! Left to discovery: which instances to ask, and their labels.
 
 mod findings;
 mod inspect;
@@ -227,7 +227,7 @@ impl InstanceFinder {
     }
 
     /// Looks up the pids of processes in their own pid namespaces: `None` of a process that has ended, or that the agent may not
-    /// look at. What takes longer than finding may is left out.
+    /// look at. Processes for which the time is not enough are left out.
     pub(super) async fn namespaced_pids(
         &self,
         ids: Vec<ProcessId>,
@@ -354,7 +354,8 @@ impl InstanceFinder {
         known.clone()
     }
 
-    /// Notes what the registries hold. If that is nothing, it is known until they change, if all could be listed and are watched.
+    /// Notes the content of the registries. If they have no instance, and all could be listed and are watched, this holds until
+    /// they change.
     fn remember(
         &self,
         registries: Registries,

@@ -42,7 +42,7 @@ pub(super) struct Registry {
     has_private: bool,
 }
 
-/// One registry directory, and what may be instances in it.
+/// One registry directory, and the possible instances in it.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) place: Arc<Place>,
@@ -197,7 +197,7 @@ fn list(place: Place, look: &mut WatchedLook) -> Result<(Listing, Vec<String>), 
     Ok((listing, private))
 }
 
-/// The private `/tmp` of a service. systemd makes both directories as root; what another user has made is not looked at.
+/// The private `/tmp` of a service. systemd makes both directories as root; directories of other users are skipped.
 fn private_listing(
     registry: &Place,
     name: &str,

@@ -147,7 +147,7 @@ impl ApplicationTotals {
         self.names.seen_at(self.answered)
     }
 
-    /// Adds what the workers did since the answer before, and forgets those that are no longer there.
+    /// Adds the requests of the workers since the answer before, and forgets workers that have ended.
     fn count(&mut self, applications: &[Application], keys: &[Option<Keys>], hasher: &RandomState) {
         let workers = applications
             .iter()

@@ -16,7 +16,7 @@ pub(super) struct CoreTotals {
 }
 
 impl CoreTotals {
-    /// Adds what the core has counted; `core` is its process id. Returns the totals, with the open clients as they are.
+    /// Adds the counts of the core; `core` is its process id. Returns the totals, with the open clients as they are.
     ///
     /// Another process id, or a count of clients or requests that falls, shows that the core was started again. The counts of the
     /// turbocache prove nothing: each thread of the core sets them to 0 every 2 s, and leaves them out while there are few. So

@@ -1,6 +1,6 @@
 //! Totals that never fall while an instance lives, though workers end and cores are started again.
 //!
-//! In: what an instance answered; an instance that does not answer changes nothing. Out: its totals. Kept, at most:
+//! In: the answers of an instance; an instance that does not answer changes nothing. Out: its totals. Kept, at most:
 //!
 //! | what | bound | when it is full |
 //! | --- | --- | --- |
@@ -81,7 +81,7 @@ impl PassengerTotals {
         }
     }
 
-    /// Adds what the core of an instance has counted; `core` is its process id. Returns the totals.
+    /// Adds the counts of the core of an instance; `core` is its process id. Returns the totals.
     pub(super) fn add_server(
         &mut self,
         identity: &InstanceIdentity,

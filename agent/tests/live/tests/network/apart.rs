@@ -27,7 +27,7 @@ const PEERS: [(&str, &str, &str, &str); 8] = [
     ("10.0.0.2", "::ffff:10.0.0.2", "::ffff:10.0.0.3", "remote"),
 ];
 
-/// What a group has in a scope: bytes sent and received, connections opened, closed, and living.
+/// The values of a group in a scope: bytes sent and received, connections opened, closed, and living.
 fn of_scope(samples: &Samples, name: &str, scope: &str) -> [f64; 5] {
     let sum = |family: &str| {
         let family = format!("namedprocess_namegroup_tcp_{family}");

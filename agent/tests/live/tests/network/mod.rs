@@ -79,7 +79,7 @@ fn attached(samples: &Samples, programs: &[&str]) -> usize {
 /// The two directions of payload: values of the label, and words in the names of the group's families.
 const DIRECTIONS: [&str; 2] = ["sent", "received"];
 
-/// Payload of a group by direction, whatever the scope.
+/// Payload of a group by direction, in all scopes.
 fn payload(samples: &Samples, group: &str) -> [f64; 2] {
     DIRECTIONS.map(|direction| {
         let family = format!("namedprocess_namegroup_tcp_{direction}_bytes_total");
@@ -89,7 +89,7 @@ fn payload(samples: &Samples, group: &str) -> [f64; 2] {
     })
 }
 
-/// The groups and what belongs to none must be all that the node's sockets carried, in every scrape.
+/// The traffic of all groups and of no group must add up to that of the node's sockets, in every scrape.
 fn check_books(samples: &Samples) {
     for direction in DIRECTIONS {
         let groups = ["tcp", "udp"].map(|protocol| {
@@ -125,7 +125,7 @@ fn check_waiting(samples: &Samples) -> Result<(), String> {
     }
 }
 
-/// The scenario `endpoint` in a group of its own, and what it has counted.
+/// The scenario `endpoint` in a group of its own, and its counts.
 #[derive(Debug)]
 struct Endpoint {
     program: Program,
@@ -157,7 +157,7 @@ impl Endpoint {
         &self.program.name
     }
 
-    /// The shown payload is what the scenario counted, on the loopback interface. More is never right.
+    /// The shown payload is the scenario's count, on the loopback interface. More is never right.
     fn check(&self, samples: &Samples) -> Result<(), String> {
         check_payload(samples, self.name(), [self.sent, self.received])
     }

@@ -52,7 +52,7 @@ fn counting(tier: &Tier) -> Option<Agent> {
     is_udp_counted(&agent).then_some(agent)
 }
 
-/// The scenario `datagrams` in a group of its own, and what it has counted by direction and scope.
+/// The scenario `datagrams` in a group of its own, and its counts by direction and scope.
 #[derive(Debug)]
 struct Peer {
     program: Program,
@@ -289,7 +289,7 @@ fn one_datagram_of_a_process_that_ends_at_once_is_counted(tier: &'static Tier) {
     });
 }
 
-/// What the programs of UDP are attached to, by either way.
+/// The hooks of the programs of UDP, by either way.
 const PROGRAMS: [&str; 6] = [
     "sock_send_length",
     "sock_recv_length",

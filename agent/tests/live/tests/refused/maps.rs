@@ -40,7 +40,7 @@ pub(super) fn network_is_absent(agent: &Agent) {
     assert_eq!(network_families(&samples), Vec::<String>::new());
 }
 
-/// What sockets carry is kept in a hash instead; no warning says that it is absent.
+/// The traffic of sockets is kept in a hash instead, without a warning.
 fn hashed_network(agent: &Agent, parts: &[&str]) {
     let samples = agent.scrape();
     let labels = [("fact", "network"), ("source", "bpf_hash")];
@@ -56,7 +56,7 @@ fn hashed_network(agent: &Agent, parts: &[&str]) {
     assert!(!warnings.iter().any(says_absent), "{warnings:#?}");
 }
 
-/// The maps of this tier, and how many entries they are made with. What aya tries about the kernel is none of them.
+/// The maps of this tier, and how many entries they are made with. Maps by which aya probes the kernel are not among them.
 fn maps(tier: &Tier) -> BTreeMap<String, u32> {
     let seen = Arc::new(Mutex::new(BTreeMap::new()));
     let notes = Arc::clone(&seen);

@@ -19,7 +19,7 @@ use crate::tier::{ITERATOR, Tier};
 /// The tier from which the tests take something away.
 const NEEDED: &[&Tier] = &[&ITERATOR];
 
-/// By what a kernel refuses programs and maps: the `nth`, in a circle.
+/// The errors with which a kernel refuses programs and maps: the `nth`, in a circle.
 fn error(nth: usize) -> i32 {
     let all = [libc::EPERM, libc::ENOMEM, libc::E2BIG, libc::EINVAL];
     all[nth % all.len()]

@@ -1,4 +1,4 @@
-//! The kernel's type information is damaged, another machine's, or without what the agent looks for.
+//! The kernel's type information is damaged, another machine's, or lacks the types that the agent needs.
 
 use std::fs::{self, File};
 use std::io::Read as _;

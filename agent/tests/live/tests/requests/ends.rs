@@ -40,7 +40,7 @@ fn requests_without_a_response_are_aborted(tier: &Tier) {
     });
 }
 
-/// The end of the process is the end of what it has in flight.
+/// The end of the process ends its exchanges in flight.
 fn requests_of_a_process_that_ends_are_aborted(tier: &Tier) {
     on_each_path(tier, |agent, pair| {
         pair.ask("recv", 8192, GET);

@@ -170,7 +170,7 @@ fn interim_responses_and_tunnels_are_distinguished(tier: &Tier) {
             pair.ask("recv", 8192, request);
             pair.answer("send", &[response]);
             pair.expect(shown);
-            // What follows belongs to another protocol.
+            // The following bytes belong to another protocol.
             pair.exchange("GET", 200);
             pair.check(agent);
         }

@@ -1,4 +1,4 @@
-//! The HTTP requests of a group are what its clients counted, exactly.
+//! The HTTP requests of a group are exactly those that its clients counted.
 
 pub(super) mod ends;
 pub(super) mod exchanges;

@@ -106,7 +106,7 @@ fn responses_in_one_send_are_each_counted(tier: &Tier) {
             pair.expect(&format!("GET {class}xx"));
         }
         pair.check(agent);
-        // A response to HEAD has no body, whatever length it states.
+        // A response to HEAD has no body, even if it states a length.
         pair.ask(
             "recv",
             8192,
