@@ -20,8 +20,8 @@ static ENTRIES: Descriptor = Descriptor {
 static UNUSED: Descriptor = Descriptor {
     name: "headcount_fan_in_unused_entries",
     kind: Kind::Gauge,
-    help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of all files), unusable (it \
-           names no instance that can be asked; the log has the first).",
+    help: "Entries of a source that are not used, by reason: expired (its ttl is over), limit (beyond 20,000 of all sources, or \
+           beyond the bytes of texts), unusable (it names no instance that can be asked; the log has the first).",
     labels: &["reason", "source"],
     unit: "entries",
     source: "agent",
