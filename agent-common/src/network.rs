@@ -60,8 +60,8 @@ pub struct NetworkCounters {
     /// Payload transmitted, each byte once. Kernel: `tcp_sock.bytes_sent - bytes_retrans`. UDP: the bytes that the calls have
     /// taken.
     pub sent_bytes: u64,
-    /// Payload that the kernel has queued in order, read or not. Kernel: `tcp_sock.bytes_received`, less the FIN. UDP: what the
-    /// calls have returned.
+    /// Payload that the kernel has queued in order, read or not. Kernel: `tcp_sock.bytes_received`, less the FIN. UDP: the bytes
+    /// that the calls have returned.
     pub received_bytes: u64,
     /// Segments with payload, repeated ones included. Kernel: `tcp_sock.data_segs_out`.
     pub sent_segments: u64,

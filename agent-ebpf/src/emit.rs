@@ -4,7 +4,7 @@
 //! [`NodeTotals`] counts each record that finds the ring full, goes to a sum or is lost. It does not count records that go to
 //! the hash without trying the ring; user space counts the entries that it finds there.
 //!
-//! In: records that the other files have built. Out: entries of the maps. What a record contributes to an overflow entry or a
+//! In: records that the other files have built. Out: entries of the maps. The contribution of a record to an overflow entry or a
 //! sum is left to the file of its hook.
 
 use core::mem::size_of;

@@ -121,7 +121,7 @@ fn port_that_needs_a_capability_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn sandbox_steps_that_an_old_kernel_lacks_are_reported_and_end_nothing() {
+fn sandbox_steps_that_an_old_kernel_lacks_are_reported_and_do_not_end_the_agent() {
     for (calls, missing) in [
         (&[libc::SYS_landlock_create_ruleset][..], &["landlock"][..]),
         (

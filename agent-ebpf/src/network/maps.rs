@@ -7,7 +7,7 @@ use agent_common::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
-/// The traffic of the sockets of each process. User space removes entries of processes that are gone. Full: what is credited is
+/// The traffic of the sockets of each process. User space removes entries of processes that are gone. Full: credited bytes are
 /// counted in [`NetworkTotals::unowned_sent_bytes`] and the like.
 #[map]
 pub(crate) static OWNERS: HashMap<NetworkOwner, NetworkSums> =

@@ -258,9 +258,9 @@ impl Sock {
         self.rest(tcp, less(received, self.has_fin()))
     }
 
-    /// The same while the kernel may be changing the fields. `credited`: the bytes received that were credited already. What is
-    /// being received may be one byte too low until the next look: the kernel counts a FIN as a byte before it marks the socket,
-    /// so while the socket is locked one byte may be a FIN.
+    /// The same while the kernel may be changing the fields. `credited`: the bytes received that were credited already. The count
+    /// of received bytes may be one too low until the next look: the kernel counts a FIN as a byte before it marks the socket, so
+    /// while the socket is locked one byte may be a FIN.
     #[inline(always)]
     pub(crate) fn carried_so_far(self, tcp: TcpSock, credited: u64) -> Carried {
         let received = tcp.received();

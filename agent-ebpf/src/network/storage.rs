@@ -91,8 +91,8 @@ impl Storage {
         }
     }
 
-    /// The storage of a socket that is older than the programs, or whose beginning they missed: what it carried so far is
-    /// not credited.
+    /// The storage of a socket that is older than the programs, or whose beginning they missed: its traffic so far is not
+    /// credited.
     #[inline(always)]
     pub(crate) fn of_older(sock: Sock, carried: Carried) -> Self {
         let begun = if sock.state() == LISTEN {

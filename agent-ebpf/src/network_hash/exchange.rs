@@ -1,5 +1,5 @@
-//! How a gain of a socket is claimed: a program that has claimed the socket (claims.rs) changes the words that say what was
-//! credited, and no other program does.
+//! How a gain of a socket is claimed: a program that has claimed the socket (claims.rs) changes the words with the credited
+//! bytes, and no other program does.
 
 use core::ptr::write_volatile;
 

@@ -1,9 +1,9 @@
 //! `headcount check`: reports mistakes in a configuration file, and entries that probably do not mean what their author thinks.
 //!
 //! In comes a path; out go findings, each with its line and a remedy. Mistakes that a run refuses or warns of come from `config`
-//! and `group`. The other findings are about entries that a run accepts, as process-exporter does, but that do not do what they
-//! seem to. Nothing that is right in a configuration of any good style is a finding: users ignore warnings that are often wrong.
-//! Findings about the files that `fan_in` names stand last.
+//! and `group`. The other findings are about entries that a run accepts, as process-exporter does, but that have another effect
+//! than they seem to have. Nothing that is right in a configuration of any good style is a finding: users ignore warnings that
+//! are often wrong. Findings about the files that `fan_in` names stand last.
 
 mod alternatives;
 mod entries;

@@ -102,7 +102,7 @@ fn seconds(ns: u64) -> f64 {
     text.parse().expect("a number")
 }
 
-/// A strict reader of the text format, which accepts only what the specification allows.
+/// A strict reader of the text format: accepts only texts that the specification allows.
 fn read(body: &str) -> BTreeMap<(String, String), (ReadLabels, f64)> {
     let mut found = BTreeMap::new();
     let mut family = String::new();

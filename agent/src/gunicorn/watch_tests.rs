@@ -212,7 +212,7 @@ fn workers_that_live_between_two_passes_count() {
 }
 
 #[test]
-fn kill_by_the_arbiter_is_a_timeout_whatever_the_exit_code() {
+fn kill_by_the_arbiter_is_a_timeout_with_any_exit_code() {
     let mut node = young();
     let killed = [node.id(11), node.id(12)];
     node.watch.note_kills(&killed[..1]);

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn metric_path_is_a_path_and_nothing_else() {
+    fn metric_path_other_than_a_path_is_refused() {
         let path = |query: &str| {
             let request = request(&format!("/v1/apps/a/metrics{query}"));
             request.map(|request| request.metric_path.map(|path| path.to_string()))

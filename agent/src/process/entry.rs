@@ -192,9 +192,9 @@ impl Entry {
         0
     }
 
-    /// Books the totals of the exit record of a process that is absent from a pass; its final record, if it comes, adds what is
-    /// missing. Returns the CPU time of dropped shares, nanoseconds. Returns `None` if that is done already, if no exit record
-    /// came, or if a sum by comm may hold its final totals. `summed`: number of passes when the last sums came.
+    /// Books the totals of the exit record of a process that is absent from a pass; its final record, if it comes, adds the
+    /// missing use. Returns the CPU time of dropped shares, nanoseconds. Returns `None` if that is done already, if no exit
+    /// record came, or if a sum by comm may hold its final totals. `summed`: number of passes when the last sums came.
     ///
     /// A sum holds no process that was born before a pass began and ended after it: the kernel compares the two times. So a
     /// process that a pass has credited is in no sum. For a process that no pass has seen, only sums matter that came with its

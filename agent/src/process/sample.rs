@@ -77,9 +77,9 @@ pub struct Sample {
     pub fd_limit: Option<u64>,
     /// Its cgroup v2 id; `None` where the source does not report it.
     pub cgroup_id: Option<NonZeroU64>,
-    /// Differs from the previous sample's value if the process ran in between. Only then are its totals credited, and is what a
-    /// pass does not carry (open descriptors, wait channels) read again. Kernel tiers: run time in ns; procfs: a new value each
-    /// time.
+    /// Differs from the previous sample's value if the process ran in between. Only then are its totals credited, and are values
+    /// that a pass does not carry (open descriptors, wait channels) read again. Kernel tiers: run time in ns; procfs: a new value
+    /// each time.
     pub ran_marker: u64,
 }
 

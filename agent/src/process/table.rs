@@ -4,16 +4,16 @@
 //! fork record       the child shares its parent's account
 //! first exec        the process gets its own account; its use since the fork goes with it (exceptions: launch.rs)
 //! later exec        the old image keeps its share (a split); of too many between two passes the smallest are dropped
-//! pass              what the process has used is booked; a process without its own account gets one
+//! pass              the use of the process is booked; a process without its own account gets one
 //! absent from pass  pending, until its final record comes, or unconfirmed after 60 s;
 //!                   the totals of its exit record are booked, unless a sum by comm may hold them
 //! final record      its totals are booked; the entry closes and leaves a tombstone, or stays while the process is a
-//!                   zombie (projected). A repeated record adds only what it has more
+//!                   zombie (projected). A repeated record adds only the difference
 //! unconfirmed       the entry closes and leaves a tombstone
 //! ```
 //!
-//! Bookings are differences of absolute totals, so duplicated, lost and reordered records do no harm. What a process used
-//! before the agent started is not booked. The table holds at most the processes after the last pass, a bounded number of those
+//! Bookings are differences of absolute totals, so duplicated, lost and reordered records do no harm. The use of a process before
+//! the start of the agent is not booked. The table holds at most the processes after the last pass, a bounded number of those
 //! born since (store.rs) and the bounded tombstones. After a drain for which a record found the ring full, the caller takes a
 //! pass.
 
@@ -266,9 +266,8 @@ impl Table {
     }
 
     /// Live processes in no group (`is_outside`) that were born after `since_ns`, nanoseconds since boot: they may be looked at
-    /// again. For a source without exec records. As in process-exporter, a process born after the agent brings what it has used
-    /// so far into its new group, and an older one brings nothing; nor does one that a former configuration may have had in a
-    /// group.
+    /// again. For a source without exec records. As in process-exporter, a process born after the agent brings its use so far
+    /// into its new group, and an older one brings nothing; nor does one that a former configuration may have had in a group.
     pub fn in_no_group_since(
         &self,
         since_ns: u64,

@@ -3,9 +3,9 @@
 //! After a thread has died, the kernel no longer shows how long it waited for a CPU, and `/proc` no longer shows its context
 //! switches. The last values seen of each thread are retained here, so that the process's sum never falls.
 //!
-//! The use of single threads is reported as differences, by a rule like that for processes: a thread older than the agent
-//! brings no history, and a thread born since counts from its birth. The main thread is as old as its process, so what is
-//! reported for it is remembered even while it is the only thread.
+//! The use of single threads is reported as differences, by a rule like that for processes: a thread older than the agent brings
+//! no history, and a thread born since counts from its birth. The main thread is as old as its process, so its reported use is
+//! remembered even while it is the only thread.
 
 use std::sync::Arc;
 

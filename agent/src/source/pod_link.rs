@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_folder_holds_names_are_names(link in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn id_of_any_parsed_link_is_a_container_id(link in proptest::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(parse_link(&link).is_none_or(|(id, _)| is_container_id(id)));
         }
 

@@ -117,7 +117,7 @@ fn family() -> FakeProc {
 }
 
 #[test]
-fn the_table_has_a_line_for_each_process_whatever_it_is_called() {
+fn table_has_one_line_for_each_process_with_any_name() {
     let ended = list(&family(), YAML, &[]);
     let expected = "\
 GROUP   ITEM        PID  USER    COMM          COMMAND

@@ -116,7 +116,7 @@ fn connection_on_the_last_free_descriptor_stays_open() {
 }
 
 #[test]
-fn a_total_that_falls_takes_nothing_away_and_is_not_counted_again() {
+fn falling_total_lowers_no_counter_and_is_not_counted_again() {
     let tree = tree();
     let used = |ticks, faults, read, switches| {
         let process = named(&tree, 5, "g").user_ticks(ticks).minor_faults(faults);
@@ -141,7 +141,7 @@ fn a_total_that_falls_takes_nothing_away_and_is_not_counted_again() {
 }
 
 #[test]
-fn the_largest_numbers_that_a_file_can_hold_stop_nothing() {
+fn largest_numbers_of_files_break_no_scrape() {
     let tree = tree();
     let max = u64::MAX;
     let agent = {

@@ -97,7 +97,7 @@ fn n09_children_join_the_group_of_a_name() {
 }
 
 #[test]
-fn names_that_are_none_track_nothing() {
+fn procnames_without_a_name_track_no_process() {
     assert_eq!(grouped(&["-procnames=,"], &[BASH]), groups(&[]));
     // Given, but empty: as if they had not been given.
     let found = grouped(&["-procnames=", "-namemapping="], &[BASH]);

@@ -150,7 +150,7 @@ fn a_reload_is_asked_for_by_post_or_put() {
 }
 
 #[test]
-fn unusable_file_changes_nothing_and_is_reported_until_a_usable_one_loads() {
+fn unusable_file_leaves_the_groups_and_is_reported_until_a_usable_one_loads() {
     let tree = tree();
     named(&tree, 5, "a").write();
     let agent = start(&tree, &item("{{.Comm}}", &["a"]), &[]);

@@ -202,7 +202,7 @@ fn a_thread_that_renames_itself_counts_under_its_new_name_from_then_on() {
 }
 
 #[test]
-fn hostile_thread_names_stop_nothing() {
+fn hostile_thread_names_are_escaped_and_break_no_scrape() {
     let tree = tree();
     let threads: [&[u8]; 5] = [b"caf\xc3", b"caf\xff", b"} 1\nup{x=\"", b"", b") R 1 (\\"];
     let threads = (6..).zip(threads).map(|(tid, comm)| FakeThread {

@@ -35,8 +35,8 @@ fn tolerance(agent: &Agent) -> Tolerance {
     }
 }
 
-/// Whether the agent's bookings alone are behind the node between two scrapes, by more than the tolerance: that is what the loss
-/// counter makes up for.
+/// Whether the agent's bookings alone are behind the node between two scrapes, by more than the tolerance. The loss counter makes
+/// up for that.
 pub(crate) fn check_loss(agent: &Agent, before: &Samples, after: &Samples) -> Result<(), String> {
     let grown = |of: &dyn Fn(&Samples) -> f64| of(after) - of(before);
     let of_cpu = |family: &'static str| {

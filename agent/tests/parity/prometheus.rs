@@ -58,7 +58,7 @@ fn every_query_of_the_dashboards_returns_data() {
 }
 
 #[test]
-fn promtool_has_nothing_to_say_but_of_the_old_names() {
+fn promtool_reports_only_the_old_names() {
     check_metrics(&Launch::new().start().scrape().body);
 }
 

@@ -350,7 +350,7 @@ fn file_that_fails_when_a_process_is_named_is_read_once_it_can_be() {
 
 /// Each that never answers is left to a reader of its own, and asked no more.
 #[test]
-fn many_that_never_answer_hide_nothing_but_io() {
+fn many_processes_whose_io_never_answers_lack_only_io() {
     let mut node = Node::new();
     let pids = 100..130;
     for pid in pids.clone() {

@@ -437,7 +437,7 @@ fn a_process_that_leaves_is_absent_not_unread() {
 }
 
 #[test]
-fn root_that_is_away_for_one_pass_costs_that_pass_only() {
+fn missing_proc_root_fails_only_the_pass_in_which_it_is_missing() {
     let tree = FakeProc::new(BTIME);
     write_fixture(&tree);
     let mut procfs = reader(&tree);

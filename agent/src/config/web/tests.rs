@@ -14,7 +14,7 @@ fn tls(text: &str) -> Tls {
 }
 
 #[test]
-fn an_empty_file_secures_nothing() {
+fn empty_file_has_no_tls_no_headers_and_no_users() {
     for text in [
         "",
         "{}",

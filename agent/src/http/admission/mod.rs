@@ -40,7 +40,7 @@
 //!
 //! When the agent stops, open requests have [`Limits::drain`] to end; then their connections close.
 //!
-//! Left to others: the check of `Host`, which limits what a browser's page may read ([`Hosts`](super::Hosts)), and the
+//! Left to others: the check of `Host`, which limits the data that a browser's page may read ([`Hosts`](super::Hosts)), and the
 //! routes, which refuse methods and paths.
 
 mod counters;

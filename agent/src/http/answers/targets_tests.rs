@@ -257,7 +257,7 @@ async fn hasty_client_does_not_cut_the_question_of_others_short() {
     assert_eq!(
         question.deadline,
         begun + targets::HASTY,
-        "time for what works"
+        "time for healthy targets"
     );
     let patient = threads.ask(begun + 5 * SECOND);
     settle().await;

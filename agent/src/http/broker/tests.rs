@@ -143,7 +143,7 @@ fn each_call_has_the_status_of_the_specification() {
 }
 
 #[test]
-fn refusals_have_a_word_and_a_description_and_change_nothing() {
+fn refusals_have_an_error_code_and_a_description_and_leave_the_file() {
     let site = Site::new(None);
     assert_eq!(site.ask("PUT", BINDING, &bind("/x")).0, 201);
     let before = std::fs::read(site.folder.path().join("broker.json")).unwrap();

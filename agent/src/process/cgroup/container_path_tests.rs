@@ -302,7 +302,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_found_is_in_the_path(text in "[a-f0-9/._:podkubesc-]{0,200}|/[a-z./]{0,20}/pod[0-9a-f]{32}/[0-9a-f]{64}") {
+    fn found_container_id_is_part_of_the_path(text in "[a-f0-9/._:podkubesc-]{0,200}|/[a-z./]{0,20}/pod[0-9a-f]{32}/[0-9a-f]{64}") {
         if let Some(found) = container_path(std::slice::from_ref(&text)) {
             prop_assert!(is_container_id(found.id) && text.contains(found.id));
         }

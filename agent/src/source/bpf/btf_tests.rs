@@ -49,7 +49,7 @@ fn is_taken(raw: &[u8]) -> bool {
 }
 
 #[test]
-fn a_cut_file_is_refused_wherever_it_is_cut() {
+fn type_information_cut_at_any_byte_is_refused() {
     let raw = real();
     assert!(is_taken(&raw));
     for length in 0..raw.len() {

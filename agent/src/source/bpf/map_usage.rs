@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_peak_stays_and_nothing_is_fuller_than_full() {
+    fn peak_usage_stays_and_is_at_most_the_size_of_the_map() {
         let mut usage = MapUsage::new("ring", 100);
         for (found, used, peak) in [(40, 40, 40), (7, 7, 40), (120, 100, 100), (0, 0, 100)] {
             usage.found(found);

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_program_takes_its_plans_away_and_no_others() {
+    fn refused_program_removes_only_its_own_plans() {
         let plans = candidates(AccountingRequest::Auto, &able());
         let left = without(&plans, KernelProgram::Release);
         assert_eq!(
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forced_tier_that_cannot_work_leaves_nothing() {
+    fn forced_tier_that_cannot_work_has_no_plan() {
         let unable = Support {
             obstacle: Some(Obstacle::NotBuilt),
             ..able()

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_used_slot_rests_first_and_its_next_group_begins_at_nothing() {
+    fn used_slot_waits_two_passes_and_its_next_group_begins_at_its_base() {
         let mut slots = Slots::new(2);
         renew(&mut slots, &[7], 0);
         renew(&mut slots, &[8], 5);

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_no_kernel_has_stop_nothing() {
+    fn impossible_numbers_of_a_record_saturate() {
         let mut leader = LeaderRecord {
             kind: kind::LEADER,
             threads: 2,

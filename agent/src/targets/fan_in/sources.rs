@@ -1,8 +1,8 @@
 //! The sources of instances: the last good content of each, and one table of all of them.
 //!
 //! ```text
-//! question --look at most once a second--> readers: files of each source --what has changed--> last good content --> table
-//!                                      +-> routers, and what was heard on the bus --+
+//! question --look at most once a second--> readers: files of each source --new content--> last good content --> table
+//!                                      +-> routers, and the entries of the bus -----+
 //! ```
 //!
 //! The agent listens to a bus all the time. It reads files and asks routers only for a question: one that comes 1 s or more after

@@ -189,7 +189,7 @@ async fn pattern_finds_added_changed_and_removed_files() {
     fs::write(file("x-b.yml"), "- targets: x\n").unwrap();
     fs::write(file("x-d.yml"), group("10.0.0.6:80")).unwrap();
     let all = ["10.0.0.2:80", "10.0.0.5:80", "10.0.0.6:80"];
-    assert_eq!(seen(&sources).await, all, "one file spoils no other");
+    assert_eq!(seen(&sources).await, all, "the other files stay usable");
     assert_eq!(
         shown(&sources, "source_failures_total"),
         [r#"{reason="malformed",source="file_sd"} 1"#]

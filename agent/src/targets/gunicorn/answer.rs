@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_is_refused_wherever_it_is_cut() {
+    fn answer_cut_at_any_byte_is_refused() {
         for end in 0..STATS.len() {
             assert_eq!(stats(&STATS[..end]), Err(Failure::Malformed));
         }

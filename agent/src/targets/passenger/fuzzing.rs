@@ -264,8 +264,8 @@ impl XmlText {
     }
 }
 
-/// Parses the input as `server.json` and as `properties.json`. Asserts that what is accepted keeps its bounds and is what a parser
-/// of any JSON finds, if that accepts it, too: it also refuses mistakes inside of fields that are skipped.
+/// Parses the input as `server.json` and as `properties.json`. Asserts that accepted documents keep their bounds and equal the
+/// result of a general JSON parser, if that one accepts them, too: it also refuses mistakes inside of skipped fields.
 pub(crate) fn passenger_json(input: &[u8]) {
     let document: Option<Value> = serde_json::from_slice(input).ok();
     let counts = ServerCounts::parse(input);

@@ -463,7 +463,7 @@ fn the_length_of_a_document_is_bounded() {
 }
 
 #[test]
-fn a_cut_document_is_refused_wherever_it_is_cut() {
+fn document_cut_at_any_byte_is_refused() {
     let whole = EMPTY.trim_ascii_end();
     for document in [whole, STANDALONE.trim_ascii_end()] {
         for end in 0..document.len() {

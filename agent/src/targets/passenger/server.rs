@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_document_is_refused_wherever_it_is_cut() {
+    fn document_cut_at_any_byte_is_refused() {
         let whole = RECORDED.trim_ascii_end();
         for end in 0..whole.len() {
             assert_eq!(

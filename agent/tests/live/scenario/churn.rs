@@ -36,8 +36,8 @@ pub(super) fn end(arguments: &[String]) {
     End::from_word(&arguments[1]).now();
 }
 
-/// `NS NEXT NEXT_NS`: uses `NS` nanoseconds of CPU, then runs `NEXT` in its place, which uses `NEXT_NS` more. Reports
-/// what it has used itself.
+/// `NS NEXT NEXT_NS`: uses `NS` nanoseconds of CPU, then runs `NEXT` in its place, which uses `NEXT_NS` more. Reports its own
+/// use.
 pub(super) fn relay(arguments: &[String]) {
     process::spin(number(&arguments[0]));
     let used_ns = process::own_cpu_ns();

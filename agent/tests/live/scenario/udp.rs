@@ -103,7 +103,7 @@ fn send(socket: &Socket, how: &str, peer: Option<&SockAddr>, bytes: u64, count: 
     let halves = [halves.0, halves.1].map(IoSlice::new);
     if how == "sendmmsg" {
         return with_messages(&bytes, peer, count, |messages, count| {
-            // SAFETY: all pointers are to what the caller has in hand.
+            // SAFETY: all pointers are to values of the caller.
             unsafe { libc::sendmmsg(socket.as_raw_fd(), messages, count, 0) }
         });
     }
@@ -132,7 +132,7 @@ fn receive(socket: &Socket, how: &str, room: u64, count: u64) -> u64 {
     if how == "recvmmsg" {
         return with_messages(&bytes, None, count, |messages, count| {
             let (descriptor, patience) = (socket.as_raw_fd(), std::ptr::null_mut());
-            // SAFETY: all pointers are to what the caller has in hand.
+            // SAFETY: all pointers are to values of the caller.
             unsafe { libc::recvmmsg(descriptor, messages, count, 0, patience) }
         });
     }

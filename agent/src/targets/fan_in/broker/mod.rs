@@ -3,7 +3,7 @@
 //! ```text
 //! HTTP thread --changes--> headcount-broker: table --> file (new, fsync, rename, fsync of the directory) --> acknowledgement
 //!                                             |
-//!                                             +--> what is stored now --> HTTP thread, targets thread
+//!                                             +--> stored paths --> HTTP thread, targets thread
 //! ```
 //!
 //! One thread writes the file, and acknowledges a change when the file has it. Changes that arrive while it writes are written

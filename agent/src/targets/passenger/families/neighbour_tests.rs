@@ -36,7 +36,7 @@ fn lines<const N: usize>(lines: [&str; N]) -> BTreeSet<String> {
 }
 
 #[test]
-fn root_keeps_the_plain_series_whatever_the_age() {
+fn root_keeps_the_plain_series_at_any_age() {
     let found: [(u32, u64, &[&str]); 2] = [(1000, 1, &["/x/blog", "/x/api"]), (0, 2, &["/a/blog"])];
     let expected = lines([
         "{name=\"api\"} 1",

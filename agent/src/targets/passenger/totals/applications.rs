@@ -1,9 +1,9 @@
 //! Totals of the applications of one instance.
 //!
-//! An application is known by its full group name, a worker by the application and its `gupid`. What is shown has the label
-//! `name`, and an application's name can change: while short names collide, both applications are shown in full, and if one of
-//! them leaves the pool, the other has the short name. So each name has a total of its own ([`ShownTotal`]): it is the total of
-//! its application; if another application takes the name over, it continues with the increases of that one.
+//! An application is known by its full group name, a worker by the application and its `gupid`. The series have the label `name`,
+//! and an application's name can change: while short names collide, both applications are shown in full, and if one of them
+//! leaves the pool, the other has the short name. So each name has a total of its own ([`ShownTotal`]): it is the total of its
+//! application; if another application takes the name over, it continues with the increases of that one.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

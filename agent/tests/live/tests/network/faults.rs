@@ -16,7 +16,7 @@ use crate::tier::{ITERATOR, TYPED, Tier};
 
 table![
     owners_beyond_the_map_are_unattributed for &[&ITERATOR],
-    connection_without_storage_is_counted_and_goes_on for TYPED,
+    connection_without_storage_is_reported_and_gets_it_at_a_later_look for TYPED,
     listener_whose_storage_cannot_be_copied_accepts_later for TYPED,
 ];
 
@@ -129,7 +129,7 @@ fn too_many_owners(agent: &Agent, entries: f64) -> u64 {
 }
 
 /// Its payload counts from the moment when there is room.
-fn connection_without_storage_is_counted_and_goes_on(tier: &'static Tier) {
+fn connection_without_storage_is_reported_and_gets_it_at_a_later_look(tier: &'static Tier) {
     let Some((agent, mut end)) = scene(tier) else {
         return;
     };

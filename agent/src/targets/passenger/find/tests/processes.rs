@@ -45,7 +45,7 @@ impl Drop for Sleeper {
 }
 
 #[tokio::test]
-async fn instance_of_a_process_is_found_wherever_its_registry_is() {
+async fn instance_of_a_process_is_found_in_any_registry() {
     let tree = RegistryTree::new();
     let uid = geteuid().as_raw();
     let made = make(&tree.folder.path().join("elsewhere"), "one", uid);
