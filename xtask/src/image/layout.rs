@@ -3,13 +3,10 @@
 //! It does no IO. In come files; out comes a tar of blobs, each named by its hash, and an index that leads to them. The archive
 //! contains no time, and root owns all files.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tar::{Builder, EntryType, Header};
 
 use super::File;
 
@@ -28,160 +25,117 @@ pub(super) struct Image {
 
 /// The archive; `version` is the tag of the image in it.
 pub(super) fn archive(images: &[Image], version: &str) -> Result<Vec<u8>> {
-    let mut blobs = Blobs::default();
-    let mut manifests = Vec::new();
-    for image in images {
-        let mut descriptor = manifest(&mut blobs, image, version)?;
-        descriptor["platform"] = json!({"architecture": image.architecture, "os": "linux"});
-        manifests.push(descriptor);
+    let mut layout = Layout(Builder::new(Vec::new()));
+    for folder in ["blobs/", "blobs/sha256/"] {
+        append(&mut layout.0, folder, 0o755, b"")?;
     }
-    let is_single = manifests.len() == 1;
-    let mut top = match manifests.pop() {
-        Some(only) if is_single => only,
-        last => {
-            manifests.extend(last);
-            blobs.add_json(INDEX, &index(manifests))
-        }
+    let version_of_layout = json!({"imageLayoutVersion": "1.0.0"}).to_string();
+    append(
+        &mut layout.0,
+        "oci-layout",
+        0o644,
+        version_of_layout.as_bytes(),
+    )?;
+    let manifests = images.iter().map(|image| layout.manifest(image, version));
+    let manifests: Vec<Value> = manifests.collect::<Result<_>>()?;
+    let mut top = match manifests.as_slice() {
+        [only] => only.clone(),
+        several => layout.blob(INDEX, index(several).to_string().as_bytes())?,
     };
     top["annotations"] = json!({
         "org.opencontainers.image.ref.name": version,
         "io.containerd.image.name": format!("localhost/headcount:{version}"),
     });
-    let mut files = vec![
-        (
-            "oci-layout".to_owned(),
-            0o644,
-            json!({"imageLayoutVersion": "1.0.0"})
-                .to_string()
-                .into_bytes(),
-        ),
-        (
-            "index.json".to_owned(),
-            0o644,
-            index(vec![top]).to_string().into_bytes(),
-        ),
-    ];
-    let blobs = blobs.0.into_iter();
-    files.extend(blobs.map(|(hash, bytes)| (format!("blobs/sha256/{hash}"), 0o644, bytes)));
-    let borrowed: Vec<_> = files
-        .iter()
-        .map(|(path, mode, bytes)| (path.as_str(), *mode, bytes.as_slice()))
-        .collect();
-    tar(&borrowed)
+    append(
+        &mut layout.0,
+        "index.json",
+        0o644,
+        index(&[top]).to_string().as_bytes(),
+    )?;
+    layout.0.into_inner().context("end the archive")
 }
 
-fn index(manifests: Vec<Value>) -> Value {
+fn index(manifests: &[Value]) -> Value {
     json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
 }
 
-fn manifest(blobs: &mut Blobs, image: &Image, version: &str) -> Result<Value> {
-    let files = image.files.iter();
-    let files: Vec<_> = files
-        .map(|(path, mode, bytes)| (*path, *mode, bytes.as_slice()))
-        .collect();
-    let layer = blobs.add(LAYER, tar(&files)?);
-    let config = json!({
-        "architecture": image.architecture,
-        "os": "linux",
-        "config": {
-            "Entrypoint": ["/headcount"],
-            "ExposedPorts": {"9256/tcp": {}},
-            "Labels": {
-                "org.opencontainers.image.title": "headcount",
-                "org.opencontainers.image.licenses": "MIT OR Apache-2.0",
-                "org.opencontainers.image.version": version,
+/// The archive, as far as it is written.
+struct Layout(Builder<Vec<u8>>);
+
+impl Layout {
+    /// Writes an image and returns the descriptor of its manifest.
+    fn manifest(&mut self, image: &Image, version: &str) -> Result<Value> {
+        let mut files = Builder::new(Vec::new());
+        for (path, mode, bytes) in &image.files {
+            append(&mut files, path, *mode, bytes)?;
+        }
+        let layer = self.blob(LAYER, &files.into_inner().context("end the layer")?)?;
+        let config = json!({
+            "architecture": image.architecture,
+            "os": "linux",
+            "config": {
+                "Entrypoint": ["/headcount"],
+                "ExposedPorts": {"9256/tcp": {}},
+                "Labels": {
+                    "org.opencontainers.image.title": "headcount",
+                    "org.opencontainers.image.licenses": "MIT OR Apache-2.0",
+                    "org.opencontainers.image.version": version,
+                },
             },
-        },
-        // The layer is not compressed, so its digest is also its `diff_id`.
-        "rootfs": {"type": "layers", "diff_ids": [&layer["digest"]]},
-    });
-    let config = blobs.add_json(CONFIG, &config);
-    let manifest =
-        json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
-    Ok(blobs.add_json(MANIFEST, &manifest))
-}
-
-/// Contents by their hash.
-#[derive(Default)]
-struct Blobs(BTreeMap<String, Vec<u8>>);
-
-impl Blobs {
-    /// Adds a blob and returns its descriptor.
-    fn add(&mut self, media_type: &str, bytes: Vec<u8>) -> Value {
-        let mut hash = String::new();
-        for byte in Sha256::digest(&bytes) {
-            // Writing to a String cannot fail.
-            let _ = write!(hash, "{byte:02x}");
-        }
-        let descriptor = json!({
-            "mediaType": media_type,
-            "digest": format!("sha256:{hash}"),
-            "size": bytes.len(),
+            // The layer is not compressed, so its digest is also its `diff_id`.
+            "rootfs": {"type": "layers", "diff_ids": [&layer["digest"]]},
         });
-        self.0.insert(hash, bytes);
-        descriptor
+        let config = self.blob(CONFIG, config.to_string().as_bytes())?;
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+        let mut descriptor = self.blob(MANIFEST, manifest.to_string().as_bytes())?;
+        descriptor["platform"] = json!({"architecture": image.architecture, "os": "linux"});
+        Ok(descriptor)
     }
 
-    fn add_json(&mut self, media_type: &str, value: &Value) -> Value {
-        self.add(media_type, value.to_string().into_bytes())
+    /// Writes a blob and returns its descriptor.
+    fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Result<Value> {
+        let digest = Sha256::digest(bytes);
+        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        append(&mut self.0, &format!("blobs/sha256/{hash}"), 0o644, bytes)?;
+        Ok(
+            json!({"mediaType": media_type, "digest": format!("sha256:{hash}"), "size": bytes.len()}),
+        )
     }
 }
 
-/// A tar of the files; each folder comes before the first file in it.
-fn tar(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
-    let mut builder = tar::Builder::new(Vec::new());
-    let mut folders: Vec<&Path> = Vec::new();
-    for (path, mode, bytes) in files {
-        let above = Path::new(path).ancestors().skip(1);
-        let mut above: Vec<&Path> = above.filter(|path| *path != Path::new("")).collect();
-        above.reverse();
-        for folder in above {
-            if !folders.contains(&folder) {
-                folders.push(folder);
-                append(&mut builder, tar::EntryType::Directory, folder, 0o755, &[])?;
-            }
-        }
-        append(
-            &mut builder,
-            tar::EntryType::Regular,
-            Path::new(path),
-            *mode,
-            bytes,
-        )?;
+/// Appends a file or, if the path ends with a slash, a folder.
+fn append(archive: &mut Builder<Vec<u8>>, path: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+    let mut header = Header::new_gnu();
+    if path.ends_with('/') {
+        header.set_entry_type(EntryType::Directory);
     }
-    builder.into_inner().context("end the archive")
-}
-
-fn append(
-    builder: &mut tar::Builder<Vec<u8>>,
-    kind: tar::EntryType,
-    path: &Path,
-    mode: u32,
-    bytes: &[u8],
-) -> Result<()> {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_size(bytes.len() as u64);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    builder
+    archive
         .append_data(&mut header, path, bytes)
-        .with_context(|| format!("put {} into the archive", path.display()))
+        .with_context(|| format!("put {path} into the archive"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::io::Read as _;
 
     use super::*;
 
     fn image(architecture: &'static str, binary: &[u8]) -> Image {
-        let licence = ("licenses/MIT", 0o644, b"free".to_vec());
+        let files = vec![
+            ("headcount", 0o755, binary.to_vec()),
+            ("licenses/", 0o755, Vec::new()),
+            ("licenses/MIT", 0o644, b"free".to_vec()),
+        ];
         Image {
             architecture,
-            files: vec![("headcount", 0o755, binary.to_vec()), licence],
+            files,
         }
     }
 
@@ -212,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_leads_to_the_binary() {
+    fn index_leads_to_the_binary() {
         let files = unpacked(&archive(&[image("amd64", b"elf")], "1.2.3").unwrap());
         let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
         let descriptor = &index["manifests"][0];
@@ -227,11 +181,11 @@ mod tests {
         let inside = unpacked(&blob(&files, layer));
         assert_eq!(inside["headcount"], b"elf");
         assert_eq!(inside["licenses/MIT"], b"free");
-        assert!(inside.contains_key("licenses"), "{:?}", inside.keys());
+        assert!(inside.contains_key("licenses/"), "{:?}", inside.keys());
     }
 
     #[test]
-    fn several_machines_share_an_index_and_the_same_in_is_the_same_out() {
+    fn several_architectures_share_an_index_and_equal_input_gives_equal_bytes() {
         let images = [image("amd64", b"x"), image("arm64", b"y")];
         let written = archive(&images, "1").unwrap();
         assert_eq!(written, archive(&images, "1").unwrap());

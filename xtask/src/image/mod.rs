@@ -79,7 +79,7 @@ fn write(targets: &[&Target], archive: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Path in the image, mode and content.
+/// Path in the image, mode and content. The path of a folder ends with a slash.
 type File = (&'static str, u32, Vec<u8>);
 
 fn files(binary: &Path) -> Result<Vec<File>> {
@@ -88,6 +88,7 @@ fn files(binary: &Path) -> Result<Vec<File>> {
     let licence = |name: &str| read(&workspace::root().join(name));
     Ok(vec![
         ("headcount", 0o755, read(binary)?),
+        ("licenses/", 0o755, Vec::new()),
         ("licenses/LICENSE-APACHE", 0o644, licence("LICENSE-APACHE")?),
         ("licenses/LICENSE-MIT", 0o644, licence("LICENSE-MIT")?),
     ])
