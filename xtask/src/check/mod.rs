@@ -4,17 +4,14 @@
 //! the author do.
 
 mod dashboards;
+mod documents;
 mod imports;
-mod links;
-mod markdown;
 mod names;
 mod order;
 mod paths;
 mod sizes;
 mod sources;
-mod spelling;
 mod table;
-mod tokens;
 mod units;
 
 use std::fs;
@@ -32,7 +29,8 @@ pub(crate) fn main() -> Result<()> {
         lints(&["--all-targets"]),
         lints(&["--test", "*"]), // `live` too, which is not tested by default and so is none of "all"
         docs(),
-        spelling::spelling()?,
+        documents::spelling()?,
+        documents::links(workspace::root())?,
     ];
     if setup::is_complete(setup::KERNEL_PROGRAMS)? {
         steps.push(kernel_lints());
@@ -70,7 +68,6 @@ fn tree() -> Result<Vec<String>> {
     findings.extend(order::check(&modules));
     findings.extend(names::check(&sources));
     findings.extend(sizes::check(&sources));
-    findings.extend(links::check(workspace::root())?);
     findings.extend(dashboards::check(workspace::root())?);
     Ok(findings)
 }

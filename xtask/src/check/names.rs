@@ -1,6 +1,8 @@
 //! Checks names without a clear meaning: functions that begin with `get_`, `do_` or `handle_`, modules for leftovers, and a bare
 //! `pid` near the kernel, where it may be a process or a thread.
 
+use proc_macro2::{Ident, TokenStream, TokenTree};
+
 use super::sources::Source;
 
 const PREFIXES: &[&str] = &["get_", "do_", "handle_"];
@@ -10,34 +12,48 @@ const NEAR_THE_KERNEL: &[&str] = &["agent-common", "agent-ebpf"];
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
-    for source in sources {
-        let path = source.path.display();
-        if NEAR_THE_KERNEL
+    for Source { path, code, .. } in sources {
+        let is_near = NEAR_THE_KERNEL
             .iter()
-            .any(|member| source.path.starts_with(member))
-        {
-            let pids = source.tokens.iter().filter(|token| token.text == "pid");
-            findings
-                .extend(pids.map(|token| format!("{path}:{}: `pid`: say tgid or tid", token.line)));
-        }
-        for pair in source.tokens.windows(2) {
-            let [keyword, name] = pair else {
-                continue;
-            };
-            let (word, line) = (name.text.as_str(), name.line);
-            if keyword.text == "fn" && PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
+            .any(|member| path.starts_with(member));
+        let Ok(code) = code else {
+            continue; // cargo fmt reports it
+        };
+        each_name(code.clone(), &mut |keyword, name| {
+            let word = name.to_string();
+            let place = format!("{}:{}", path.display(), name.span().start().line);
+            if is_near && word == "pid" {
+                findings.push(format!("{place}: `pid`: say tgid or tid"));
+            }
+            if keyword == "fn" && PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
+                let finding = format!("{place}: function `{word}`: say what it returns or does");
+                findings.push(finding);
+            }
+            if keyword == "mod" && MODULES.contains(&word.as_str()) {
                 findings.push(format!(
-                    "{path}:{line}: function `{word}`: say what it gives or does"
+                    "{place}: module `{word}`: name it after its content"
                 ));
             }
-            if keyword.text == "mod" && MODULES.contains(&word) {
-                findings.push(format!(
-                    "{path}:{line}: module `{word}`: name it after what is in it"
-                ));
-            }
-        }
+        });
     }
     findings
+}
+
+/// Calls `found` with each identifier and the one right before it. Comments and literals have none.
+fn each_name(code: TokenStream, found: &mut impl FnMut(&str, &Ident)) {
+    let mut before = String::new();
+    for tree in code {
+        match tree {
+            TokenTree::Ident(name) => {
+                found(&before, &name);
+                before = name.to_string();
+                continue;
+            }
+            TokenTree::Group(group) => each_name(group.stream(), found),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+        before.clear();
+    }
 }
 
 #[cfg(test)]
@@ -54,5 +70,27 @@ mod tests {
         assert_eq!(check(&[Source::new("agent/src/a.rs", pid)]), [""; 0]);
         let good = "fn budget_x() { map.get_mut(); } fn done() {} use agent_common::x; // fn get_y";
         assert_eq!(check(&[Source::new("a.rs", good)]), [""; 0]);
+    }
+
+    #[test]
+    fn comments_and_literals_have_no_names() {
+        let text = r###"a // fn get_x
+            /* fn /* c */ get_y */ e "f \" fn get_z" r#"mod " utils"# b"j" 'k' '\'' br"l" 1"###;
+        let mut words = Vec::new();
+        each_name(text.parse().expect("tokens"), &mut |_, name| {
+            words.push(name.to_string());
+        });
+        assert_eq!(words, ["a", "e"]);
+    }
+
+    #[test]
+    fn lines_are_counted_through_comments_and_literals() {
+        let text = "fn do_a()\n/*\n*/ {b(\"\n\n\"\n)} fn do_c() {}";
+        let found = check(&[Source::new("a.rs", text)]);
+        let lines: Vec<_> = found
+            .iter()
+            .filter_map(|line| line.split(':').nth(1))
+            .collect();
+        assert_eq!(lines, ["1", "6"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Finds the paths in the files of `agent/src`: in use trees, types and expressions, and between the tokens of macros.
+//! Finds the paths in the files of `agent/src`, macros included: identifiers with `::` between them.
 //!
 //! In: the sources. Out: the module that each file is, and the paths in it. Use trees are expanded: `crate::{a, b::{self, C}}` is
 //! `crate::a`, `crate::b` and `crate::b::C`. Files for tests and items after `#[cfg(test)]` are left out. Paths in inline modules
@@ -6,9 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
-use syn::visit::{self, Visit};
-use syn::{Attribute, ImplItem, Item, ItemExternCrate, ItemUse, UseTree};
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 
 use super::sources::Source;
 
@@ -31,7 +29,7 @@ pub(super) struct Module {
     pub(super) paths: Vec<CodePath>,
 }
 
-/// The files of `agent/src` that are not for tests only, and a finding for each that cannot be parsed.
+/// The files of `agent/src` that are not for tests only, and a finding for each without tokens.
 pub(super) fn modules(sources: &[Source]) -> (Vec<Module>, Vec<String>) {
     let mut modules = Vec::new();
     let mut findings = Vec::new();
@@ -39,11 +37,11 @@ pub(super) fn modules(sources: &[Source]) -> (Vec<Module>, Vec<String>) {
         let Ok(file) = source.path.strip_prefix("agent/src") else {
             continue;
         };
-        match Module::parse(file, &source.text) {
-            Ok(module) => modules.push(module),
+        match &source.code {
+            Ok(code) => modules.push(Module::new(file, code.clone())),
             Err(error) => {
                 let (path, line) = (source.path.display(), error.span().start().line);
-                findings.push(format!("{path}:{line}: not parsed as Rust: {error}"));
+                findings.push(format!("{path}:{line}: not Rust: {error}"));
             }
         }
     }
@@ -51,14 +49,14 @@ pub(super) fn modules(sources: &[Source]) -> (Vec<Module>, Vec<String>) {
 }
 
 impl Module {
-    fn parse(file: &Path, text: &str) -> syn::Result<Self> {
-        let mut finder = Finder { found: Vec::new() };
-        finder.visit_file(&syn::parse_file(text)?);
-        Ok(Self {
+    fn new(file: &Path, code: TokenStream) -> Self {
+        let mut paths = Vec::new();
+        Finder::new(&[], false, &mut paths).read(code);
+        Self {
             file: file.to_owned(),
             name: name_of(file),
-            paths: finder.found,
-        })
+            paths,
+        }
     }
 
     /// The paths that name items of this crate, from its root.
@@ -98,182 +96,113 @@ fn name_of(file: &Path) -> Vec<String> {
     name
 }
 
-#[derive(Debug)]
-struct Finder {
-    found: Vec<CodePath>,
+/// Reads the tokens between two delimiters.
+struct Finder<'a> {
+    /// The path before the braces around the tokens: `a::` before `{b, c}`.
+    base: &'a [String],
+    /// Whether the tokens are part of a `use`.
+    is_import: bool,
+    /// The path that ends with the next token that does not continue it; without one, `base`.
+    path: Vec<String>,
+    line: usize,
+    /// The name of the import in `path`.
+    name: Option<String>,
+    found: &'a mut Vec<CodePath>,
 }
 
-impl<'ast> Visit<'ast> for Finder {
-    fn visit_item(&mut self, item: &'ast Item) {
-        if !is_for_tests(attributes(item)) {
-            visit::visit_item(self, item);
+impl<'a> Finder<'a> {
+    fn new(base: &'a [String], is_import: bool, found: &'a mut Vec<CodePath>) -> Self {
+        Self {
+            base,
+            is_import,
+            path: base.to_vec(),
+            line: 0,
+            name: None,
+            found,
         }
     }
 
-    fn visit_impl_item(&mut self, item: &'ast ImplItem) {
-        let attributes = match item {
-            ImplItem::Const(item) => item.attrs.as_slice(),
-            ImplItem::Fn(item) => item.attrs.as_slice(),
-            ImplItem::Type(item) => item.attrs.as_slice(),
-            ImplItem::Macro(item) => item.attrs.as_slice(),
-            _ => &[],
-        };
-        if !is_for_tests(attributes) {
-            visit::visit_impl_item(self, item);
-        }
-    }
-
-    fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        self.use_tree(&item.tree, &[]);
-    }
-
-    fn visit_item_extern_crate(&mut self, item: &'ast ItemExternCrate) {
-        let name = item.rename.as_ref().map_or(&item.ident, |(_, name)| name);
-        let segments = vec![item.ident.to_string()];
-        self.import(segments, item.ident.span(), Some(name.to_string()));
-    }
-
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        let names = path.segments.iter().map(|part| part.ident.to_string());
-        let segments: Vec<String> = names.collect();
-        if segments.len() > 1 {
-            self.found.push(CodePath {
-                segments,
-                line: path.segments[0].ident.span().start().line,
-                name: None,
-            });
-        }
-        visit::visit_path(self, path);
-    }
-
-    /// What stands between the delimiters of a macro or an attribute.
-    fn visit_token_stream(&mut self, stream: &'ast TokenStream) {
-        self.tokens(stream.clone(), &[]);
-    }
-}
-
-impl Finder {
-    fn use_tree(&mut self, tree: &UseTree, base: &[String]) {
-        match tree {
-            UseTree::Path(path) => self.use_tree(&path.tree, &joined(base, &path.ident)),
-            UseTree::Group(group) => {
-                for tree in &group.items {
-                    self.use_tree(tree, base);
-                }
-            }
-            UseTree::Name(item) if item.ident == "self" => {
-                self.import(base.to_vec(), item.ident.span(), base.last().cloned());
-            }
-            UseTree::Name(item) => {
-                let name = Some(item.ident.to_string());
-                self.import(joined(base, &item.ident), item.ident.span(), name);
-            }
-            UseTree::Rename(item) => {
-                let segments = match item.ident == "self" {
-                    true => base.to_vec(),
-                    false => joined(base, &item.ident),
-                };
-                self.import(segments, item.ident.span(), Some(item.rename.to_string()));
-            }
-            UseTree::Glob(glob) => {
-                self.import(joined(base, &"*"), glob.star_token.spans[0], None);
-            }
-        }
-    }
-
-    fn import(&mut self, segments: Vec<String>, span: Span, name: Option<String>) {
-        self.found.push(CodePath {
-            segments,
-            line: span.start().line,
-            name,
-        });
-    }
-
-    /// The paths in tokens that may be anything: names with `::` between them. `base` is the path before the braces around them.
-    fn tokens(&mut self, stream: TokenStream, base: &[String]) {
-        let mut path = base.to_vec();
-        let mut line = 0;
-        let mut colons = 0;
-        for tree in stream {
+    fn read(mut self, code: TokenStream) {
+        let (mut colons, mut word_before) = (0, String::new());
+        for tree in code {
+            let continues = colons == 2;
+            let before = std::mem::take(&mut word_before);
             match tree {
-                TokenTree::Punct(sign) if sign.as_char() == ':' => colons += 1,
-                TokenTree::Ident(name) => {
-                    if colons != 2 {
-                        self.end_path(&mut path, base, line);
-                    }
-                    if path.len() == base.len() {
-                        line = name.span().start().line;
-                    }
-                    path.push(name.to_string());
-                    colons = 0;
+                TokenTree::Punct(sign) if sign.as_char() == ':' => {
+                    colons += 1;
+                    continue;
                 }
-                TokenTree::Group(group) if colons == 2 && has_braces(&group) => {
-                    self.tokens(group.stream(), &path);
-                    path.truncate(base.len());
-                    colons = 0;
+                TokenTree::Punct(sign) if sign.as_char() == '*' && self.is_import && continues => {
+                    self.name = None;
+                    self.path.push("*".to_owned());
                 }
-                other => {
-                    self.end_path(&mut path, base, line);
-                    if let TokenTree::Group(group) = other {
-                        self.tokens(group.stream(), &[]);
+                TokenTree::Ident(word) => {
+                    self.word(&word, continues, &before);
+                    word_before = word.to_string();
+                }
+                TokenTree::Group(group) => {
+                    let mut base = Vec::new();
+                    if continues && group.delimiter() == Delimiter::Brace {
+                        base = std::mem::replace(&mut self.path, self.base.to_vec());
+                        self.name = None;
                     }
-                    colons = 0;
+                    self.end();
+                    Finder::new(&base, self.is_import, self.found).read(group.stream());
                 }
+                TokenTree::Punct(sign) => {
+                    self.end();
+                    // `use<'a>` among the bounds of a type imports nothing.
+                    self.is_import &= !matches!(sign.as_char(), ';' | '<');
+                }
+                TokenTree::Literal(_) => self.end(),
+            }
+            colons = 0;
+        }
+        self.end();
+    }
+
+    fn word(&mut self, word: &Ident, continues: bool, before: &str) {
+        let text = word.to_string();
+        match text.as_str() {
+            "as" if self.is_import => return,
+            _ if self.is_import && before == "as" => {
+                self.name = Some(text);
+                return;
+            }
+            _ if !continues => self.end(),
+            _ => {}
+        }
+        if self.path.len() == self.base.len() {
+            self.line = word.span().start().line;
+        }
+        match text.as_str() {
+            "use" => self.is_import = true,
+            "crate" if before == "extern" => self.is_import = true,
+            "self" if self.is_import && !self.base.is_empty() => {
+                self.name = self.base.last().cloned()
+            }
+            _ => {
+                self.name = self.is_import.then(|| text.clone());
+                self.path.push(text);
             }
         }
-        self.end_path(&mut path, base, line);
     }
 
-    /// Takes the path if it has two segments or more and names something below `base`; the next one begins at `base` again.
-    fn end_path(&mut self, path: &mut Vec<String>, base: &[String], line: usize) {
-        if path.len() > base.len().max(1) {
+    /// Takes the path if it is an import or has two segments or more. The next one begins at `base`.
+    fn end(&mut self) {
+        let path = std::mem::replace(&mut self.path, self.base.to_vec());
+        let name = self.name.take();
+        let least = match self.is_import {
+            true => self.base.len(),
+            false => self.base.len().max(1),
+        };
+        if path.len() > least || name.is_some() {
             self.found.push(CodePath {
-                segments: path.clone(),
-                line,
-                name: None,
+                segments: path,
+                line: self.line,
+                name,
             });
         }
-        path.truncate(base.len());
-    }
-}
-
-fn has_braces(group: &Group) -> bool {
-    group.delimiter() == Delimiter::Brace
-}
-
-fn joined(base: &[String], last: &impl ToString) -> Vec<String> {
-    let mut segments = base.to_vec();
-    segments.push(last.to_string());
-    segments
-}
-
-/// Whether `#[cfg(test)]` is among the attributes.
-fn is_for_tests(attributes: &[Attribute]) -> bool {
-    let is_cfg = |attribute: &&Attribute| attribute.path().is_ident("cfg");
-    attributes.iter().filter(is_cfg).any(|attribute| {
-        let condition = attribute.parse_args::<syn::Ident>();
-        condition.is_ok_and(|word| word == "test")
-    })
-}
-
-fn attributes(item: &Item) -> &[Attribute] {
-    match item {
-        Item::Const(item) => &item.attrs,
-        Item::Enum(item) => &item.attrs,
-        Item::ExternCrate(item) => &item.attrs,
-        Item::Fn(item) => &item.attrs,
-        Item::ForeignMod(item) => &item.attrs,
-        Item::Impl(item) => &item.attrs,
-        Item::Macro(item) => &item.attrs,
-        Item::Mod(item) => &item.attrs,
-        Item::Static(item) => &item.attrs,
-        Item::Struct(item) => &item.attrs,
-        Item::Trait(item) => &item.attrs,
-        Item::TraitAlias(item) => &item.attrs,
-        Item::Type(item) => &item.attrs,
-        Item::Union(item) => &item.attrs,
-        Item::Use(item) => &item.attrs,
-        _ => &[],
     }
 }
 
@@ -281,8 +210,13 @@ fn attributes(item: &Item) -> &[Attribute] {
 mod tests {
     use super::*;
 
+    fn module(text: &str, file: &str) -> Module {
+        let source = Source::new(file, text);
+        Module::new(&source.path, source.code.expect("Rust"))
+    }
+
     fn paths(text: &str, file: &str) -> Vec<String> {
-        let module = Module::parse(Path::new(file), text).expect("Rust");
+        let module = module(text, file);
         let paths = module.crate_paths();
         paths.map(|path| path.segments.join("::")).collect()
     }
@@ -296,16 +230,23 @@ mod tests {
     #[test]
     fn imports_have_the_names_that_the_file_uses() {
         let text = "use crate::{a, b::{self, C as D, e::*}}; fn f() { crate::g::h() }";
-        let module = Module::parse(Path::new("x.rs"), text).expect("Rust");
-        let names: Vec<_> = module.paths.into_iter().map(|path| path.name).collect();
+        let names: Vec<_> = module(text, "x.rs")
+            .paths
+            .into_iter()
+            .map(|path| path.name)
+            .collect();
         let expected = [Some("a"), Some("b"), Some("D"), None, None];
         assert_eq!(names, expected.map(|name| name.map(str::to_owned)));
     }
 
     #[test]
     fn expressions_and_types_count_as_well() {
-        let text = "fn f(a: &crate::a::A) -> Vec<crate::b::B> { crate::c::d::<u8>(self::e::f()) }";
-        assert_eq!(paths(text, "x.rs"), ["a::A", "b::B", "c::d", "x::e::f"]);
+        let text = "fn f(a: &crate::a::A) -> Vec<crate::b::B> { crate::c::d::<u8>(self::e::f()) }
+            fn g() -> impl T + use<'_, U> { self::h::i as crate::J }";
+        assert_eq!(
+            paths(text, "x.rs"),
+            ["a::A", "b::B", "c::d", "x::e::f", "x::h::i", "J"]
+        );
     }
 
     #[test]
@@ -339,7 +280,7 @@ mod tests {
     #[test]
     fn lines_are_kept() {
         let text = "\n\nuse crate::a;\nfn f() {\n    m!(\n        crate::b::c)\n}";
-        let module = Module::parse(Path::new("x.rs"), text).expect("Rust");
+        let module = module(text, "x.rs");
         let lines: Vec<usize> = module.paths.iter().map(|path| path.line).collect();
         assert_eq!(lines, [3, 6]);
     }

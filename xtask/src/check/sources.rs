@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-
-use super::tokens::{Token, tokens};
+use proc_macro2::{Delimiter, Group, LexError, TokenStream, TokenTree};
 
 /// The members of the workspace.
 const MEMBERS: &[&str] = &["agent", "agent-common", "agent-ebpf", "xtask"];
@@ -14,19 +13,17 @@ const MEMBERS: &[&str] = &["agent", "agent-common", "agent-ebpf", "xtask"];
 pub(super) struct Source {
     /// Path from the root of the repository.
     pub(super) path: PathBuf,
-    pub(super) text: String,
     pub(super) lines: usize,
-    /// All tokens except those of code that is compiled for tests only.
-    pub(super) tokens: Vec<Token>,
+    /// Its tokens, without those of code that is compiled for tests only.
+    pub(super) code: Result<TokenStream, LexError>,
 }
 
 impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
         Self {
             path: PathBuf::from(path),
-            text: text.to_owned(),
             lines: text.lines().count(),
-            tokens: without_tests(tokens(text)),
+            code: text.parse().map(without_tests),
         }
     }
 
@@ -75,44 +72,33 @@ fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Removes each item after `#[cfg(test)]`: up to its closing brace or, if it has none, its semicolon.
-fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
-    let marker = ["#", "[", "cfg", "(", "test", ")", "]"];
-    let mut kept = Vec::with_capacity(tokens.len());
-    let mut rest = tokens.as_slice();
-    while let Some((first, tail)) = rest.split_first() {
-        let marked = rest.len() > marker.len()
-            && marker
-                .iter()
-                .zip(rest)
-                .all(|(text, token)| token.text == *text);
-        if marked {
-            rest = after_item(&rest[marker.len()..]);
-        } else {
-            kept.push(first.clone());
-            rest = tail;
+/// Removes each item after `#[cfg(test)]`: up to its braces or, if it has none, its semicolon.
+fn without_tests(code: TokenStream) -> TokenStream {
+    let mut kept = Vec::new();
+    let mut rest = code.into_iter();
+    while let Some(tree) = rest.next() {
+        match tree {
+            TokenTree::Group(group) if group.to_string().replace(' ', "") == "[cfg(test)]" => {
+                kept.pop(); // the `#` before it
+                rest.find(ends_item);
+            }
+            TokenTree::Group(group) => {
+                let mut inner = Group::new(group.delimiter(), without_tests(group.stream()));
+                inner.set_span(group.span());
+                kept.push(inner.into());
+            }
+            other => kept.push(other),
         }
     }
-    kept
+    kept.into_iter().collect()
 }
 
-fn after_item(tokens: &[Token]) -> &[Token] {
-    let mut depth = 0_usize;
-    for (n, token) in tokens.iter().enumerate() {
-        match token.text.as_str() {
-            "{" | "(" | "[" => depth += 1,
-            ")" | "]" => depth = depth.saturating_sub(1),
-            "}" => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return &tokens[n + 1..];
-                }
-            }
-            ";" if depth == 0 => return &tokens[n + 1..],
-            _ => {}
-        }
+fn ends_item(tree: &TokenTree) -> bool {
+    match tree {
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+        TokenTree::Punct(sign) => sign.as_char() == ';',
+        TokenTree::Ident(_) | TokenTree::Literal(_) => false,
     }
-    &[]
 }
 
 #[cfg(test)]
@@ -123,8 +109,8 @@ mod tests {
     fn items_for_tests_are_left_out() {
         let text = "use a;\n#[cfg(test)]\nmod tests { use b; fn f() { [0; 2] } }\n#[cfg(test)] use c;\nuse d;";
         let source = Source::new("agent/src/x.rs", text);
-        let words: Vec<&str> = source.tokens.iter().map(|t| t.text.as_str()).collect();
-        assert_eq!(words, ["use", "a", ";", "use", "d", ";"]);
+        let code = source.code.expect("tokens").to_string();
+        assert_eq!(code, "use a ; use d ;");
         assert_eq!(source.lines, 5);
     }
 
