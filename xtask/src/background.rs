@@ -3,12 +3,12 @@
 //! In come its arguments. Out comes what it has done by its end; its output is in a file below `target/background`. It and the
 //! programs that it starts get a core only while nobody else wants one (`SCHED_IDLE`).
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use fs_err::{self as fs, File};
 
 use crate::{command, workspace};
 
@@ -23,21 +23,16 @@ impl Background {
     /// Starts this program with these arguments.
     pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
         let folder = workspace::target_dir().join("background");
-        std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        fs::create_dir_all(&folder)?;
         let log = folder.join(format!("{}.log", arguments.join("")));
-        let create = || File::create(&log).with_context(|| format!("create {}", log.display()));
+        let output = File::create(&log)?.into_file();
         let mut this = Command::new("chrt");
         this.args(["--idle", "0"])
             .arg(std::env::current_exe().context("find this program")?)
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(create()?)
-            .stderr(
-                File::options()
-                    .append(true)
-                    .open(&log)
-                    .context("open the log")?,
-            );
+            .stdout(output.try_clone()?)
+            .stderr(output);
         println!("+ {} > {} &", command::show(&this), log.display());
         let child = this
             .spawn()
@@ -75,7 +70,7 @@ mod tests {
         let listing = Background::start(&["--list"]).expect("it starts");
         let log = listing.log.clone();
         listing.finish();
-        let listed = std::fs::read_to_string(log).expect("there is a log");
+        let listed = fs::read_to_string(log).expect("there is a log");
         assert!(listed.contains("output_goes_to_the_log"), "{listed}");
     }
 }

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use fs_err as fs;
+
 use crate::workspace;
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(workspace::root().join("deploy").join(path)).unwrap()
+    fs::read_to_string(workspace::root().join("deploy").join(path)).unwrap()
 }
 
 fn yaml(path: &str) -> Value {
@@ -101,7 +103,7 @@ fn compose_service_mounts_what_its_flags_name_and_nothing_to_write() {
 
 /// The words of the `docker run` in docs/install.md.
 fn docker_run() -> Vec<String> {
-    let document = std::fs::read_to_string(workspace::root().join("docs/install.md")).unwrap();
+    let document = fs::read_to_string(workspace::root().join("docs/install.md")).unwrap();
     let (_, command) = document.split_once("```sh\ndocker run").unwrap();
     let (command, _) = command.split_once("```").unwrap();
     let words = command.split_whitespace().filter(|word| *word != "\\");

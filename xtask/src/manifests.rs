@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use fs_err as fs;
 use serde_json::Value;
 
-use crate::debian::Apt;
-use crate::{command, python, setup, workspace};
+use crate::{command, debian, python, setup, workspace};
 
 /// The validator, with schemas up to that version of Kubernetes.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";
@@ -32,8 +32,7 @@ pub(crate) fn main() -> Result<()> {
         references(&documents).with_context(|| source.display().to_string())?;
         let name = source.file_name().unwrap_or_default();
         let file = folder.join(name).with_extension("yaml");
-        std::fs::write(&file, known(&documents))
-            .with_context(|| format!("write {}", file.display()))?;
+        fs::write(&file, known(&documents))?;
         println!(
             "manifests: {}: {} objects",
             source.display(),
@@ -64,13 +63,7 @@ pub(crate) fn deploy() -> PathBuf {
 
 fn kustomize() -> Result<PathBuf> {
     let folder = workspace::target_dir().join("kustomize");
-    let root = folder.join("root");
-    let program = root.join("usr/bin/kustomize");
-    if !program.exists() {
-        println!("manifests: fetch kustomize of Debian's sid, about 5 MB and the suite's index");
-        Apt::prepare(&folder.join("apt"), "sid")?.unpack("kustomize", &root)?;
-    }
-    Ok(program)
+    debian::fetch(&folder, "sid", &["kustomize"], 5, "usr/bin/kustomize")
 }
 
 fn validator(folder: &Path) -> Result<PathBuf> {
@@ -82,8 +75,8 @@ fn validator(folder: &Path) -> Result<PathBuf> {
 /// The base, the overlays, and for each component a generated folder that applies it to the base.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut sources = vec![deploy().join("base")];
-    sources.extend(folders(&deploy().join("overlays"))?);
-    for component in folders(&deploy().join("components"))? {
+    sources.extend(workspace::entries(&deploy().join("overlays"))?);
+    for component in workspace::entries(&deploy().join("components"))? {
         let name = component.file_name().unwrap_or_default().to_string_lossy();
         let own = folder.join(format!("with-{name}"));
         let text = format!(
@@ -91,22 +84,11 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
              components: [{up}/components/{name}]\n",
             up = relative(&own, &deploy())?.display(),
         );
-        std::fs::create_dir_all(&own).with_context(|| format!("create {}", own.display()))?;
-        std::fs::write(own.join("kustomization.yaml"), text)
-            .with_context(|| format!("write below {}", own.display()))?;
+        fs::create_dir_all(&own)?;
+        fs::write(own.join("kustomization.yaml"), text)?;
         sources.push(own);
     }
     Ok(sources)
-}
-
-fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries =
-        std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
-    let mut found: Vec<PathBuf> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<std::io::Result<_>>()?;
-    found.sort();
-    Ok(found)
 }
 
 /// The relative path from `from` to `to`: kustomize accepts no absolute path.

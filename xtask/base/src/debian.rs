@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use fs_err as fs;
 
-use crate::command;
+use crate::{command, workspace};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -32,19 +33,12 @@ impl Apt {
             "{KEYRING} is missing: install debian-archive-keyring"
         );
         let mirror = mirror()?;
-        let write = |name: &str, content: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))
-        };
         for name in ["lists/partial", "cache/archives/partial", "packages"] {
-            let path = folder.join(name);
-            std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+            fs::create_dir_all(folder.join(name))?;
         }
-        write(
-            "sources.list",
-            &format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"),
-        )?;
-        write("status", "")?;
+        let source = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+        fs::write(folder.join("sources.list"), source)?;
+        fs::write(folder.join("status"), "")?;
         let folder = folder.to_owned();
         let apt = Self {
             folder,
@@ -109,6 +103,30 @@ impl Apt {
     }
 }
 
+/// The path of a file of the first of these packages. They are fetched and unpacked below the folder `root` in `folder`, if that
+/// file is not there yet.
+pub fn fetch(
+    folder: &Path,
+    suite: &str,
+    packages: &[&str],
+    megabytes: u32,
+    file: &str,
+) -> Result<PathBuf> {
+    let root = folder.join("root");
+    let file = root.join(file);
+    if !file.exists() {
+        println!(
+            "debian: fetch {} of {suite}, about {megabytes} MB and the suite's index",
+            packages.join(", ")
+        );
+        let apt = Apt::prepare(&folder.join("apt"), suite)?;
+        for package in packages {
+            apt.unpack(package, &root)?;
+        }
+    }
+    Ok(file)
+}
+
 /// The Debian mirror of this machine.
 pub fn mirror() -> Result<String> {
     let targets = command::read(Command::new("apt-get").args([
@@ -133,8 +151,7 @@ fn main_archive(targets: &str) -> Option<String> {
 
 /// The first entry of `folder` whose name has this start and this end.
 pub fn find(folder: &Path, start: &str, end: &str) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?;
-    entries.flatten().map(|entry| entry.path()).find(|path| {
+    workspace::entries(folder).ok()?.into_iter().find(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(start) && name.ends_with(end)
     })

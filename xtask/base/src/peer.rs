@@ -8,8 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::command;
-use crate::debian::Apt;
+use crate::{command, debian};
 
 /// A program, and the Debian package that has it.
 #[derive(Debug)]
@@ -69,14 +68,13 @@ pub fn given(variable: &str) -> Result<Option<Peer>> {
 
 fn from_suite(package: &Package, suite: &str, folder: &Path) -> Result<Peer> {
     let Package { name, megabytes } = package;
-    let root = folder.join("root");
-    let binary = root.join("usr/bin").join(name);
-    if !binary.exists() {
-        println!(
-            "peer: fetch {name} of Debian's {suite}, about {megabytes} MB and the suite's index"
-        );
-        Apt::prepare(&folder.join("apt"), suite)?.unpack(name, &root)?;
-    }
+    let binary = debian::fetch(
+        folder,
+        suite,
+        &[name],
+        *megabytes,
+        &format!("usr/bin/{name}"),
+    )?;
     let output = command::read(Command::new(&binary).arg("--version"))?;
     let version = version(&output).with_context(|| format!("no version in {output:?}"))?;
     println!("peer: {name} {version} of Debian's {suite}");

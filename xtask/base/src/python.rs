@@ -1,10 +1,10 @@
 //! Python packages of PyPI, each set in a folder of its own.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use fs_err as fs;
 
 use crate::{command, workspace};
 
@@ -46,6 +46,6 @@ pub fn environment(folder: &Path, packages: &[&str], announcement: &str) -> Resu
     command::read(venv.args(["-m", "venv", "--clear"]).arg(&environment))?;
     let mut pip = Command::new(environment.join("bin/pip"));
     command::read(pip.args(["install", "--quiet"]).args(packages))?;
-    fs::write(&installed, wanted).with_context(|| format!("write {}", installed.display()))?;
+    fs::write(&installed, wanted)?;
     Ok(environment)
 }

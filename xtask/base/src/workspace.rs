@@ -1,7 +1,10 @@
 //! Paths of the repository, of cargo's build output, and of the tools for the build.
 
+use std::io::{ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use fs_err as fs;
 
 /// The repository.
 pub fn root() -> &'static Path {
@@ -17,6 +20,28 @@ pub fn target_dir() -> PathBuf {
 /// The folder of the tools that the build needs; they are not installed into the user's home.
 pub fn tools() -> PathBuf {
     target_dir().join("tools")
+}
+
+/// Removes a folder with its content, if it exists.
+pub fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes an empty folder, in the place of one that may exist.
+pub fn empty(folder: &Path) -> Result<()> {
+    remove(folder)?;
+    fs::create_dir_all(folder)
+}
+
+/// The files and folders in a folder, sorted by name.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut paths: Vec<PathBuf> = entries.collect::<Result<_>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 /// The cargo that runs this program, at the root of the repository.

@@ -5,10 +5,13 @@
 //! queries: `cargo xtask parity` sends each query to a real Prometheus.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use fs_err as fs;
 use serde_json::{Value, json};
+
+use crate::workspace;
 
 const FOLDER: &str = "deploy/grafana";
 /// Settings in which dashboards differ. Others are the same in all of them.
@@ -20,21 +23,17 @@ const ADDED: &[&str] = &["job", "instance"];
 const COLUMNS: u64 = 24;
 
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
-    };
     let metrics = Metrics {
-        reference: labels_by_metric(&read(&root.join("METRICS.md"))?),
-        rules: read(&root.join("deploy/prometheus/rules.yml"))?,
+        reference: labels_by_metric(&fs::read_to_string(root.join("METRICS.md"))?),
+        rules: fs::read_to_string(root.join("deploy/prometheus/rules.yml"))?,
     };
-    let entries = root.join(FOLDER).read_dir().context(FOLDER)?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let mut paths = workspace::entries(&root.join(FOLDER))?;
     paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
-    paths.sort();
     let mut dashboards = Vec::new();
     let mut findings = Findings::default();
     for path in paths {
-        let (name, text) = (path.file_name().unwrap_or_default(), read(&path)?);
+        let name = path.file_name().unwrap_or_default();
+        let text = fs::read_to_string(&path)?;
         let file = format!("{FOLDER}/{}", name.display());
         let dashboard: Value = serde_json::from_str(&text).with_context(|| file.clone())?;
         let is_formatted = text == format!("{dashboard:#}\n");

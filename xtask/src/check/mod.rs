@@ -14,10 +14,10 @@ mod sources;
 mod table;
 mod units;
 
-use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use fs_err as fs;
 use sources::Source;
 
 use crate::{command, setup, workspace};

@@ -1,9 +1,9 @@
 //! Reads the Rust files of the workspace.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use fs_err as fs;
 use proc_macro2::{Delimiter, Group, LexError, TokenStream, TokenTree};
 
 /// The members of the workspace.
@@ -35,8 +35,7 @@ impl Source {
         }
         files.sort();
         let read = |file: &PathBuf| {
-            let text =
-                fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+            let text = fs::read_to_string(file)?;
             let path = file.strip_prefix(root).unwrap_or(file);
             Ok(Self::new(&path.to_string_lossy(), &text))
         };
@@ -55,7 +54,7 @@ impl Source {
 
 /// Adds every Rust file below `folder`, except the build output of a cargo-fuzz that was called by hand.
 fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    let entries = fs::read_dir(folder)?;
     for entry in entries {
         let path = entry
             .with_context(|| format!("list {}", folder.display()))?

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use fs_err as fs;
 
 use crate::command;
 
@@ -36,23 +37,15 @@ pub(super) fn check(root: &Path, folder: &Path) -> Result<Vec<String>> {
 /// Lays out the files as on an installed machine. The program is missing there, so that its absence would be a complaint;
 /// `/bin/true` takes its place.
 fn lay_out(units: &Path, drop_in: Option<&str>, folder: &Path) -> Result<PathBuf> {
-    let read = |name: &str| {
-        let path = units.join(name);
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
-    };
-    let write = |path: &Path, text: &str| {
-        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
-    };
+    let read = |name: &str| fs::read_to_string(units.join(name));
     let drop_ins = folder.join(format!("{SERVICE}.d"));
-    std::fs::create_dir_all(&drop_ins).with_context(|| format!("create {}", drop_ins.display()))?;
+    fs::create_dir_all(&drop_ins)?;
     let program = "ExecStart=/usr/bin/headcount";
-    write(
-        &folder.join(SERVICE),
-        &read(SERVICE)?.replace(program, "ExecStart=/bin/true"),
-    )?;
-    write(&folder.join(SOCKET), &read(SOCKET)?)?;
+    let service = read(SERVICE)?.replace(program, "ExecStart=/bin/true");
+    fs::write(folder.join(SERVICE), service)?;
+    fs::write(folder.join(SOCKET), read(SOCKET)?)?;
     if let Some(name) = drop_in {
-        write(&drop_ins.join(name), &read(name)?)?;
+        fs::write(drop_ins.join(name), read(name)?)?;
     }
     Ok(folder.to_owned())
 }
@@ -102,12 +95,12 @@ mod tests {
     #[test]
     fn complaints_are_passed_on() {
         let folder = std::env::temp_dir().join(format!("headcount-units-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder for the units");
+        fs::create_dir_all(&folder).expect("a folder for the units");
         let loose = "[Service]\nExecStart=/bin/true\nNoNewPrivilege=yes\n";
-        std::fs::write(folder.join(SERVICE), loose).expect("a unit");
-        std::fs::write(folder.join(SOCKET), "[Socket]\nListenStream=9256\n").expect("a socket");
+        fs::write(folder.join(SERVICE), loose).expect("a unit");
+        fs::write(folder.join(SOCKET), "[Socket]\nListenStream=9256\n").expect("a socket");
         let found: Vec<String> = complaints(&folder, 25).collect();
-        std::fs::remove_dir_all(&folder).expect("the folder goes");
+        fs::remove_dir_all(&folder).expect("the folder goes");
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("NoNewPrivilege"), "{found:?}");
     }

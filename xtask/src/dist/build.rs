@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use fs_err as fs;
 
-use super::{Release, create, notices, write_file};
+use super::{Release, notices};
 use crate::target::Target;
 use crate::{command, workspace};
 
@@ -27,7 +28,7 @@ pub(super) fn build(target: &Target, release: &Release, folder: &Path) -> Result
     command::run(&mut cargo)?;
 
     let pages = folder.join("pages");
-    create(&pages)?;
+    fs::create_dir_all(&pages)?;
     let mut cargo = workspace::cargo_with_ebpf();
     cargo
         .args(["run", "--quiet", "--locked", "--package", "headcount"])
@@ -36,7 +37,7 @@ pub(super) fn build(target: &Target, release: &Release, folder: &Path) -> Result
         .arg(release.date("+%Y-%m-%d")?);
     command::run(&mut cargo)?;
     let notices = pages.join(format!("third-party-{}", target.arch));
-    write_file(&notices, notices::notices(target)?)?;
+    fs::write(&notices, notices::notices(target)?)?;
     let agent = workspace::target_dir().join(target.triple);
     Ok(Built {
         agent: agent.join("release/headcount"),

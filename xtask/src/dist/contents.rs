@@ -4,10 +4,11 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 use flate2::{Compression, GzBuilder};
+use fs_err as fs;
 
 use super::build::Built;
+use super::deb;
 use super::release::{NAME, Release};
-use super::{deb, read_file};
 use crate::workspace;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,10 +155,10 @@ pub(super) fn files(format: Format, release: &Release, built: &Built) -> Result<
 
 fn bytes(origin: &Origin, release: &Release, built: &Built) -> Result<Vec<u8>> {
     match origin {
-        Agent => read_file(&built.agent),
-        Page(name) => read_file(&built.pages.join(name)),
-        Notices => read_file(&built.notices),
-        Tree(path) => read_file(&workspace::root().join(path)),
+        Agent => Ok(fs::read(&built.agent)?),
+        Page(name) => Ok(fs::read(built.pages.join(name))?),
+        Notices => Ok(fs::read(&built.notices)?),
+        Tree(path) => Ok(fs::read(workspace::root().join(path))?),
         DebianChangelog => deb::changelog(release).map(String::into_bytes),
     }
 }

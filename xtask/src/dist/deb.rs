@@ -1,15 +1,15 @@
 //! Writes the `.deb` with dpkg-deb.
 
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use fs_err as fs;
 
 use super::build::Built;
 use super::contents::{self, File, Format, Kind};
 use super::release::{DESCRIPTION, NAME, SUMMARY};
-use super::{Release, chmod, clear, read_file, stage, write_file};
+use super::{Release, chmod, stage};
 use crate::target::Target;
 use crate::{command, workspace};
 
@@ -24,7 +24,7 @@ pub(super) fn write(
 ) -> Result<PathBuf> {
     let files = contents::files(Format::Deb, release, built)?;
     let staged = folder.join("stage").join(target.arch).join("deb");
-    clear(&staged)?;
+    workspace::empty(&staged)?;
     chmod(&staged, 0o755)?;
     stage(&files, &staged)?;
     control(target, release, &files, &staged)?;
@@ -43,12 +43,9 @@ pub(super) fn write(
 fn control(target: &Target, release: &Release, files: &[File], staged: &Path) -> Result<()> {
     let own = workspace::root().join("deploy/debian");
     let folder = staged.join("DEBIAN");
-    let mut builder = std::fs::DirBuilder::new();
-    builder
-        .mode(0o755)
-        .create(&folder)
-        .with_context(|| format!("create {}", folder.display()))?;
-    let template = String::from_utf8_lossy(&read_file(&own.join("control"))?).into_owned();
+    fs::create_dir(&folder)?;
+    chmod(&folder, 0o755)?;
+    let template = fs::read_to_string(own.join("control"))?;
     let kibibytes: usize = files
         .iter()
         .map(|file| file.bytes.len().div_ceil(1024))
@@ -60,16 +57,16 @@ fn control(target: &Target, release: &Release, files: &[File], staged: &Path) ->
         .replace("@summary@", SUMMARY)
         .replace("@description@", &DESCRIPTION.join("\n "))
         .replace("@size@", &kibibytes.to_string());
-    write_file(&folder.join("control"), control)?;
+    fs::write(folder.join("control"), control)?;
     let configuration = files
         .iter()
         .filter(|file| file.kind == Kind::Configuration)
         .map(|file| format!("{}\n", file.path));
-    write_file(&folder.join("conffiles"), configuration.collect::<String>())?;
-    write_file(&folder.join("md5sums"), md5sums(files, staged)?)?;
+    fs::write(folder.join("conffiles"), configuration.collect::<String>())?;
+    fs::write(folder.join("md5sums"), md5sums(files, staged)?)?;
     for script in SCRIPTS {
         let path = folder.join(script);
-        write_file(&path, read_file(&own.join(script))?)?;
+        fs::copy(own.join(script), &path)?;
         chmod(&path, 0o755)?;
     }
     Ok(())

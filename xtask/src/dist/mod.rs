@@ -14,11 +14,15 @@ mod release;
 mod rpm;
 mod tarball;
 
+use std::ffi::OsString;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use contents::File;
+use fs_err as fs;
 pub(crate) use release::Release;
 
 use crate::target::{AMD64, Targets};
@@ -26,7 +30,7 @@ use crate::{command, setup, workspace};
 
 pub(crate) fn main(targets: &Targets) -> Result<()> {
     let folder = workspace::target_dir().join("dist");
-    clear(&folder)?;
+    workspace::empty(&folder)?; // packages of another version would be in `SHA256SUMS`
     let release = Release::of_commit()?;
     setup::ensure(setup::PACKAGES)?;
     for target in &targets.targets {
@@ -48,62 +52,36 @@ pub(crate) fn debian_package(release: &Release, folder: &Path) -> Result<PathBuf
     deb::write(target, release, &built, folder)
 }
 
-/// Removes old packages: those of another version would be in `SHA256SUMS`.
-fn clear(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", folder.display()))
-        }
-        _ => create(folder),
-    }
-}
-
-fn create(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))
-}
-
-fn write_file(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
-    std::fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("read {}", path.display()))
-}
-
 /// Lays the files below `root` as on an installed machine, with permissions, but without owners.
 fn stage(files: &[File], root: &Path) -> Result<()> {
     for file in files {
         let path = root.join(file.path.trim_start_matches('/'));
-        create(path.parent().unwrap_or(root))?;
-        write_file(&path, &file.bytes)?;
+        fs::create_dir_all(path.parent().unwrap_or(root))?;
+        fs::write(&path, &file.bytes)?;
         chmod(&path, file.mode())?;
     }
     Ok(())
 }
 
 fn chmod(path: &Path, mode: u32) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .with_context(|| format!("change the mode of {}", path.display()))
+    Ok(fs::set_permissions(path, Permissions::from_mode(mode))?)
 }
 
 fn sum(folder: &Path) -> Result<()> {
-    let entries =
-        std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter(|entry| entry.path().is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+    let files = workspace::entries(folder)?
+        .into_iter()
+        .filter(|path| path.is_file());
+    let names: Vec<OsString> = files
+        .filter_map(|path| path.file_name().map(ToOwned::to_owned))
         .collect();
     ensure!(
         !names.is_empty(),
         "nothing was written to {}",
         folder.display()
     );
-    names.sort();
     let mut sha256sum = Command::new("sha256sum");
     let sums = command::read(sha256sum.current_dir(folder).args(&names))?;
-    write_file(&folder.join("SHA256SUMS"), &sums)?;
+    fs::write(folder.join("SHA256SUMS"), &sums)?;
     println!("dist: in {}\n{}", folder.display(), sums.trim_end());
     Ok(())
 }
@@ -117,19 +95,19 @@ mod tests {
     /// Takes the place of a build, which takes minutes.
     fn built(folder: &Path) -> Built {
         let pages = folder.join("pages");
-        create(&pages).expect("a folder for the pages");
+        fs::create_dir_all(&pages).expect("a folder for the pages");
         for name in [
             "headcount.1",
             "headcount.bash",
             "headcount.fish",
             "_headcount",
         ] {
-            write_file(&pages.join(name), name).expect("a page");
+            fs::write(pages.join(name), name).expect("a page");
         }
         let agent = folder.join("headcount");
-        write_file(&agent, "\x7fELF").expect("an agent");
+        fs::write(&agent, "\x7fELF").expect("an agent");
         let notices = folder.join("notices");
-        write_file(&notices, "notices").expect("notices");
+        fs::write(&notices, "notices").expect("notices");
         Built {
             agent,
             pages,
@@ -139,12 +117,12 @@ mod tests {
 
     fn packages(folder: &Path) -> Vec<(String, Vec<u8>)> {
         let (target, release) = (AMD64, Release::of_test());
-        clear(folder).expect("an empty folder");
+        workspace::empty(folder).expect("an empty folder");
         let built = built(folder);
         tarball::write(target, &release, &built, folder).expect("a tarball");
         deb::write(target, &release, &built, folder).expect("a .deb");
         rpm::write(target, &release, &built, folder).expect("an .rpm");
-        let mut found: Vec<_> = std::fs::read_dir(folder)
+        let mut found: Vec<_> = fs::read_dir(folder)
             .expect("the folder")
             .flatten()
             .filter(|entry| {
@@ -153,7 +131,7 @@ mod tests {
             .map(|entry| {
                 (
                     entry.file_name().to_string_lossy().into_owned(),
-                    read_file(&entry.path()),
+                    fs::read(entry.path()),
                 )
             })
             .map(|(name, bytes)| (name, bytes.expect("a package")))
@@ -167,7 +145,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("headcount-dist-{}", std::process::id()));
         let first = packages(&folder.join("one"));
         let second = packages(&folder.join("another"));
-        std::fs::remove_dir_all(&folder).expect("the folder goes");
+        fs::remove_dir_all(&folder).expect("the folder goes");
         assert_eq!(first.len(), 3);
         for (one, other) in first.iter().zip(&second) {
             assert!(one == other, "{} differs", one.0);

@@ -4,12 +4,12 @@
 //! each wording of a licence once with the crates that it came with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use fs_err as fs;
 use serde_json::Value;
 
-use super::read_file;
 use crate::target::Target;
 use crate::{command, workspace};
 
@@ -87,23 +87,17 @@ fn crates(metadata: &Value, linked: &BTreeSet<String>) -> Result<Vec<Crate>> {
 }
 
 fn texts(folder: &Path) -> Result<Vec<String>> {
-    let entries =
-        std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
-    let mut paths: Vec<_> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let name = name.to_uppercase();
-            path.is_file() && NAMES.iter().any(|start| name.starts_with(start))
-        })
-        .collect();
-    paths.sort();
-    let text = |path: &std::path::PathBuf| {
-        let text = String::from_utf8_lossy(&read_file(path)?).replace('\r', "");
+    let is_licence = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.to_uppercase();
+        path.is_file() && NAMES.iter().any(|start| name.starts_with(start))
+    };
+    let paths = workspace::entries(folder)?.into_iter().filter(is_licence);
+    let text = |path| {
+        let text = String::from_utf8_lossy(&fs::read(path)?).replace('\r', "");
         Ok(text.trim_matches('\n').to_owned())
     };
-    paths.iter().map(text).collect()
+    paths.map(text).collect()
 }
 
 fn compose(crates: &[Crate]) -> String {

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rpm::{BuildConfig, CompressionType, Dependency, FileOptions, PackageBuilder};
 
+use super::Release;
 use super::build::Built;
 use super::contents::{self, File, Format, Kind};
 use super::release::{DESCRIPTION, LICENSE, NAME, SUMMARY};
-use super::{Release, read_file};
 use crate::target::Target;
 use crate::workspace;
 
@@ -66,7 +66,7 @@ fn package(target: &Target, release: &Release, files: Vec<File>) -> Result<rpm::
 
 fn script(name: &str) -> Result<String> {
     let path = workspace::root().join("deploy/rpm").join(name);
-    Ok(String::from_utf8_lossy(&read_file(&path)?).into_owned())
+    Ok(fs_err::read_to_string(path)?)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use fs_err as fs;
 
 use crate::workspace;
 
@@ -31,7 +32,7 @@ impl Finding {
         let path = input_path(said);
         let path = path.with_context(|| format!("{target} did not run: {}", tail(said)))?;
         let path = PathBuf::from(path);
-        let input = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let input = fs::read(&path)?;
         Ok(Self {
             target: target.to_owned(),
             binary: from_root(binary),

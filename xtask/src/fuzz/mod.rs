@@ -19,6 +19,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use finding::Finding;
+use fs_err as fs;
 
 use crate::{command, setup, side_by_side, workspace};
 
@@ -109,17 +110,11 @@ fn target(name: &str) -> Result<String> {
 /// The targets, one file each.
 fn targets() -> Result<Vec<String>> {
     let files = folder().join("fuzz_targets");
-    let entries = std::fs::read_dir(&files).with_context(|| format!("list {}", files.display()))?;
-    let mut names = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        names.extend(
-            path.file_stem()
-                .map(|stem| stem.to_string_lossy().into_owned()),
-        );
-    }
-    names.sort();
-    Ok(names)
+    let stem = |path: &PathBuf| Some(path.file_stem()?.to_string_lossy().into_owned());
+    Ok(workspace::entries(&files)?
+        .iter()
+        .filter_map(stem)
+        .collect())
 }
 
 /// Builds all targets together, without the kernel programs. Returns the folder of the binaries.
@@ -165,7 +160,7 @@ fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<F
     let found = workspace::target_dir().join("fuzz/corpus").join(target);
     let artifacts = folder().join("artifacts").join(target);
     for folder in [&found, &artifacts] {
-        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        fs::create_dir_all(folder)?;
     }
     let binary = binaries.join(target);
     let mut fuzzer = Command::new(&binary);
@@ -188,10 +183,10 @@ fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<F
             if is_repeated {
                 fuzzer.args(["-seed=1", &format!("-runs={RUNS}")]);
             }
-            fuzzer.arg(match is_repeated {
-                true => emptied(&workspace::target_dir().join("fuzz/made").join(target))?,
-                false => found,
-            })
+            let made = workspace::target_dir().join("fuzz/made").join(target);
+            // Its content when a target starts would change the inputs that the target makes.
+            workspace::empty(&made)?;
+            fuzzer.arg(if is_repeated { made } else { found })
         }
         None => fuzzer.arg("-runs=0"),
     };
@@ -208,16 +203,6 @@ fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<F
     }
     println!("  {target:18} FINDING");
     Finding::read(&binary, target, &said).map(Some)
-}
-
-/// An empty folder: its content when a target starts would change the inputs that it makes.
-fn emptied(folder: &Path) -> Result<PathBuf> {
-    let context = || format!("empty {}", folder.display());
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).with_context(context)?;
-    }
-    std::fs::create_dir_all(folder).with_context(context)?;
-    Ok(folder.to_owned())
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ mod workload;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
+use fs_err as fs;
 use layout::Image;
 
 use crate::target::{AMD64, Target, Targets};
@@ -71,9 +72,8 @@ fn write(targets: &[&Target], archive: &Path) -> Result<()> {
         });
     }
     let bytes = layout::archive(&images, env!("CARGO_PKG_VERSION"))?;
-    let folder = archive.parent().unwrap_or(archive);
-    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-    std::fs::write(archive, &bytes).with_context(|| format!("write {}", archive.display()))?;
+    fs::create_dir_all(archive.parent().unwrap_or(archive))?;
+    fs::write(archive, &bytes)?;
     let kilobytes = bytes.len() / 1000;
     println!("image: {}, {kilobytes} kB", archive.display());
     Ok(())
@@ -83,11 +83,9 @@ fn write(targets: &[&Target], archive: &Path) -> Result<()> {
 type File = (&'static str, u32, Vec<u8>);
 
 fn files(binary: &Path) -> Result<Vec<File>> {
-    let read =
-        |path: &Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
-    let licence = |name: &str| read(&workspace::root().join(name));
+    let licence = |name: &str| fs::read(workspace::root().join(name));
     Ok(vec![
-        ("headcount", 0o755, read(binary)?),
+        ("headcount", 0o755, fs::read(binary)?),
         ("licenses/", 0o755, Vec::new()),
         ("licenses/LICENSE-APACHE", 0o644, licence("LICENSE-APACHE")?),
         ("licenses/LICENSE-MIT", 0o644, licence("LICENSE-MIT")?),

@@ -6,7 +6,6 @@
 //! on 127.0.0.1 only.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
@@ -16,13 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use fs_err as fs;
 use serde_json::Value;
 
 use super::container;
 use super::passenger::{self, Passenger};
 use super::workload::{self, Workload};
-use crate::debian::Apt;
-use crate::{command, manifests, setup, workspace};
+use crate::{command, debian, manifests, setup, workspace};
 
 /// Cgroup of a container of a pod, as the kubelet makes it; id and uid are made up.
 const CGROUP: &str = "/kubepods/burstable/pod1f2e3d4c-0001-4002-8003-a0b1c2d3e4f5";
@@ -37,19 +36,13 @@ pub(super) fn run(archive: &Path) -> Result<()> {
     ensure!(setup::is_root(), "only root may start a container");
     let folder = workspace::target_dir().join("image");
     let tools = folder.join("tools");
-    for package in ["runc", "umoci"] {
-        if !tools.join("usr/bin").join(package).exists() {
-            println!(
-                "image: fetch {package} of Debian's bookworm, about 2 MB and the suite's index"
-            );
-            Apt::prepare(&folder.join("apt"), "bookworm")?.unpack(package, &tools)?;
-        }
-    }
-    let bundle = prepare(archive, &folder, &tools)?;
+    let tool = |name, path| debian::fetch(&tools, "bookworm", &[name], 2, path);
+    let runc = tool("runc", "usr/sbin/runc")?;
+    let bundle = prepare(archive, &folder, &tool("umoci", "usr/bin/umoci")?)?;
     // The container starts before the agent, as most containers of a node do.
     let mut workload = Workload::start(&folder.join(LINKS), SHORT)?;
     let passenger = Passenger::start()?;
-    let mut agent = Running::start(&tools.join("usr/sbin/runc"), &bundle)?;
+    let mut agent = Running::start(&runc, &bundle)?;
     agent.wait_for_address()?;
     check(&agent, &mut workload)?;
     check_passenger(&agent)?;
@@ -58,26 +51,19 @@ pub(super) fn run(archive: &Path) -> Result<()> {
 }
 
 /// Makes the bundle for the runtime.
-fn prepare(archive: &Path, folder: &Path, tools: &Path) -> Result<PathBuf> {
+fn prepare(archive: &Path, folder: &Path, umoci: &Path) -> Result<PathBuf> {
     let (layout, bundle, links) = (
         folder.join("layout"),
         folder.join("bundle"),
         folder.join(LINKS),
     );
     for path in [&layout, &bundle, &links] {
-        if path.exists() {
-            fs::remove_dir_all(path).with_context(|| format!("remove {}", path.display()))?;
-        }
-        fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;
+        workspace::empty(path)?;
     }
-    command::read(
-        Command::new("tar")
-            .arg("-xf")
-            .arg(archive)
-            .arg("-C")
-            .arg(&layout),
-    )?;
-    let mut umoci = Command::new(tools.join("usr/bin/umoci"));
+    let mut tar = Command::new("tar");
+    tar.arg("-xf").arg(archive).arg("-C").arg(&layout);
+    command::read(&mut tar)?;
+    let mut umoci = Command::new(umoci);
     umoci.args(["raw", "unpack", "--image"]);
     umoci.arg(format!(
         "{}:{}",

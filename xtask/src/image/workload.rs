@@ -3,7 +3,6 @@
 //!
 //! The shell waits for a word, then starts processes that live for a millisecond, then waits until it is killed.
 
-use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
+use fs_err::{self as fs, File};
 
 /// Its cgroup below the cgroup v2 root, as the kubelet makes it without systemd; id and uid are made up.
 const CGROUP: &str = "kubepods/burstable/podaaaaaaaa-0001-4002-8003-a0b1c2d3e4f5";
@@ -34,7 +34,7 @@ impl Workload {
         let link = format!("{POD}_{NAMESPACE}_{NAME}-{CONTAINER}.log");
         std::os::unix::fs::symlink("/nowhere", links.join(link)).context("make a link")?;
         let cgroup = unified()?.join(CGROUP).join(CONTAINER);
-        fs::create_dir_all(&cgroup).with_context(|| format!("create {}", cgroup.display()))?;
+        fs::create_dir_all(&cgroup)?;
         let join = cgroup.join("cgroup.procs");
         let join = File::options()
             .write(true)

@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use fs_err as fs;
 
-use crate::{command, debian};
+use crate::{command, debian, workspace};
 
 /// The oldest suite whose systemd knows every setting of the unit.
 const SUITE: &str = "bookworm";
@@ -32,8 +33,7 @@ pub(super) fn base(folder: &Path) -> Result<PathBuf> {
     }
     println!("service: fetch a small Debian, about 90 MB");
     let root = folder.join("root");
-    remove(&root)?;
-    std::fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
+    workspace::empty(&root)?;
     let mut debootstrap = Command::new("debootstrap");
     debootstrap
         .arg("--variant=minbase")
@@ -43,11 +43,10 @@ pub(super) fn base(folder: &Path) -> Result<PathBuf> {
         .arg(debian::mirror()?);
     command::read(&mut debootstrap)?;
     for path in DROPPED {
-        remove(&root.join(path))?;
+        workspace::remove(&root.join(path))?;
     }
     let machine_id = root.join("etc/machine-id");
-    std::fs::write(&machine_id, MACHINE_ID)
-        .with_context(|| format!("write {}", machine_id.display()))?;
+    fs::write(&machine_id, MACHINE_ID)?;
     // The archive gets its name only when it is complete.
     let unfinished = folder.join("base.unfinished");
     let pack = "find . -print0 | cpio --null --create --format=newc --quiet --file \"$0\"";
@@ -57,17 +56,7 @@ pub(super) fn base(folder: &Path) -> Result<PathBuf> {
             .args(["-c", pack])
             .arg(&unfinished),
     )?;
-    std::fs::rename(&unfinished, &archive)
-        .with_context(|| format!("write {}", archive.display()))?;
-    remove(&root)?;
+    fs::rename(&unfinished, &archive)?;
+    workspace::remove(&root)?;
     Ok(archive)
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }

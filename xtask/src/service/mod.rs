@@ -8,11 +8,13 @@
 
 mod debian;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
+use fs_err::{self as fs, File};
 
 use crate::dist::{self, Release};
 use crate::vm::cpio::Archive;
@@ -88,25 +90,21 @@ fn judge(package: &Path) -> Result<()> {
 
 /// The files that are added to the small Debian.
 fn overlay(packages: &Packages) -> Result<Vec<u8>> {
-    let read =
-        |path: &Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
     let mut archive = Archive::default();
     archive.file("init", INIT.as_bytes());
     archive.file("etc/systemd/system/selftest.service", UNIT.as_bytes());
     archive.folder("selftest");
     archive.file("selftest/steps.sh", STEPS.as_bytes());
-    archive.file("selftest/old.deb", &read(&packages.old)?);
-    archive.file("selftest/new.deb", &read(&packages.new)?);
+    archive.file("selftest/old.deb", &fs::read(&packages.old)?);
+    archive.file("selftest/new.deb", &fs::read(&packages.new)?);
     Ok(archive.finish())
 }
 
 /// Joins the archives: the kernel unpacks one after the other.
 fn join(base: &Path, overlay: &[u8], joined: &Path) -> Result<()> {
-    use std::io::Write as _;
-    std::fs::copy(base, joined)
-        .and_then(|_| std::fs::OpenOptions::new().append(true).open(joined))
-        .and_then(|mut file| file.write_all(overlay))
-        .with_context(|| format!("write {}", joined.display()))
+    fs::copy(base, joined)?;
+    let mut file = File::options().append(true).open(joined)?;
+    Ok(file.write_all(overlay)?)
 }
 
 fn run(kernel: &Kernel, initramfs: &Path, folder: &Path) -> Result<u32> {

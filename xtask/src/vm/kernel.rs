@@ -114,15 +114,8 @@ pub(crate) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
 
 /// Finds `vmlinuz…` in one of the folders where Debian puts it.
 fn find_image(root: &Path) -> Option<PathBuf> {
-    let modules = std::fs::read_dir(root.join("usr/lib/modules"));
-    let mut folders = vec![root.join("boot")];
-    folders.extend(
-        modules
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path()),
-    );
+    let mut folders = workspace::entries(&root.join("usr/lib/modules")).unwrap_or_default();
+    folders.push(root.join("boot"));
     folders
         .iter()
         .find_map(|folder| debian::find(folder, "vmlinuz", ""))

@@ -4,7 +4,6 @@
 //! console is shown, kept in a file, and searched for these lines. A machine always ends: by itself, by a kernel panic, or killed
 //! after a time limit.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use fs_err::File;
 
 use super::architecture::Architecture;
 use super::{FOUND, RESULT};
@@ -40,7 +40,7 @@ pub(crate) fn boot(
 ) -> Result<Outcome> {
     let mut qemu = qemu(architecture, image, initramfs, words);
     println!("+ {}", command::show(&qemu));
-    let mut log = File::create(log).with_context(|| format!("create {}", log.display()))?;
+    let mut log = File::create(log)?;
     let mut child = qemu
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

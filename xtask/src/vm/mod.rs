@@ -19,13 +19,14 @@ mod machines;
 mod results;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use architecture::Architecture;
 use clap::Args;
+use fs_err as fs;
 use kernel::Kernel;
 use machine::Outcome;
 use machines::Machine;
@@ -188,8 +189,7 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
     let image = kernel::fetch(kernel)?;
     let folder = workspace::target_dir().join("vm");
     let initramfs = folder.join(format!("{}.cpio", machine.name));
-    std::fs::write(&initramfs, archive(guest)?)
-        .with_context(|| format!("write {}", initramfs.display()))?;
+    fs::write(&initramfs, archive(guest)?)?;
     let log = folder.join(format!("{}.log", machine.name));
     let is_whole = tests.iter().eq(machine.tests);
     if is_whole {
@@ -198,7 +198,7 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
     let words = words(machine, tests);
     let outcome = machine::boot(architecture, machine.name, &image, &initramfs, &words, &log);
     // It is made anew each time, and there are many of them.
-    let _ = std::fs::remove_file(&initramfs);
+    let _ = fs::remove_file(&initramfs);
     let Outcome {
         passed,
         failed,
@@ -236,17 +236,15 @@ fn words(machine: &Machine, tests: &[String]) -> String {
 }
 
 fn archive(guest: &Guest) -> Result<Vec<u8>> {
-    let read =
-        |path: &Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
     let mut archive = cpio::Archive::default();
     for folder in ["dev", "proc", "sys", "tmp", "run", "etc"] {
         archive.folder(folder);
     }
     archive.console("dev/console"); // init's output goes there, before anybody mounts /dev
     archive.file("etc/passwd", b"root:x:0:0::/:/init\n");
-    archive.file("init", &read(&guest.tests)?);
+    archive.file("init", &fs::read(&guest.tests)?);
     archive.folder("bin");
-    archive.file(AGENT.trim_start_matches('/'), &read(&guest.agent)?);
+    archive.file(AGENT.trim_start_matches('/'), &fs::read(&guest.agent)?);
     Ok(archive.finish())
 }
 

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use fs_err as fs;
 
 use super::machines::{MACHINES, Machine};
 use crate::workspace;
@@ -75,11 +76,8 @@ fn path(machine: &Machine) -> PathBuf {
 
 /// Takes the result of an older run away: one that hangs or panics leaves none.
 pub(super) fn forget(machine: &Machine) -> Result<()> {
-    let path = path(machine);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", path.display()))
-        }
+    match fs::remove_file(path(machine)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }
@@ -87,10 +85,8 @@ pub(super) fn forget(machine: &Machine) -> Result<()> {
 /// Keeps it for the table of [`DOCUMENT`].
 pub(super) fn keep(machine: &Machine, finding: &Finding) -> Result<()> {
     let path = path(machine);
-    let folder = path.parent().context("results have a folder")?;
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&path, finding.line()))
-        .with_context(|| format!("write {}", path.display()))
+    fs::create_dir_all(path.parent().context("results have a folder")?)?;
+    Ok(fs::write(path, finding.line())?)
 }
 
 /// One line each, for the terminal.
@@ -122,7 +118,7 @@ pub(super) fn summary(runs: &[(&Machine, Result<Finding>)]) -> String {
 /// result.
 pub(super) fn write_document() -> Result<()> {
     let path = workspace::root().join(DOCUMENT);
-    let document = std::fs::read_to_string(&path).with_context(|| format!("read {DOCUMENT}"))?;
+    let document = fs::read_to_string(&path)?;
     let mut table = String::from(
         "| machine | kernel | what is different | tier | final totals at | live tests | commit |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
@@ -130,17 +126,16 @@ pub(super) fn write_document() -> Result<()> {
     for machine in MACHINES {
         table.push_str(&row(machine, kept(machine)?.as_ref())?);
     }
-    std::fs::write(&path, with_table(&document, &table)?)
-        .with_context(|| format!("write {DOCUMENT}"))
+    Ok(fs::write(&path, with_table(&document, &table)?)?)
 }
 
 /// The result of the last whole run; `None`: there was none.
 fn kept(machine: &Machine) -> Result<Option<Finding>> {
     let path = path(machine);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        Err(error) => return Err(error.into()),
     };
     let finding = Finding::parse(&text);
     finding

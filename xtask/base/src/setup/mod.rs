@@ -7,19 +7,17 @@
 
 mod apt;
 mod machine;
-mod requirements;
+mod requirement;
 mod step;
+#[rustfmt::skip]
+mod table;
 
 use anyhow::{Context as _, Result, bail};
 use machine::Machine;
 pub use machine::is_root;
-pub use requirements::{
-    ARM_MACHINES, BENCH, BROWSER, EVERYTHING, FUZZING, HTTP_BENCH, HTTP_SERVERS, KERNEL_PROGRAMS,
-    LINTS, MACHINES, MANIFESTS, NETWORK, PACKAGES, PARITY, PASSENGER, Requirement,
-    STATIC_ARM_BINARY, STATIC_ARM_TARGET, STATIC_BINARY, STATIC_TARGET, SYSTEMD_MACHINES,
-    WITHOUT_KERNEL,
-};
+pub use requirement::{Requirement, STATIC_ARM_TARGET, STATIC_TARGET};
 use step::Step;
+pub use table::*;
 
 /// `cargo xtask setup`.
 pub fn main() -> Result<()> {
@@ -41,7 +39,7 @@ pub fn ensure(requirements: &[&Requirement]) -> Result<()> {
     let steps: Vec<(&Requirement, Step)> = missing
         .iter()
         .flat_map(|&requirement| {
-            let steps = (requirement.steps)(&machine).into_iter();
+            let steps = requirement.steps(&machine).into_iter();
             steps.map(move |step| (requirement, step))
         })
         .collect();
@@ -66,7 +64,7 @@ pub fn ensure(requirements: &[&Requirement]) -> Result<()> {
             .with_context(|| format!("{name} could not be installed; {}", requirement.remedy))?;
     }
     for requirement in missing {
-        if !(requirement.is_met)(&machine) {
+        if !requirement.is_met(&machine) {
             bail!(
                 "{} is still not usable after its installation; {}",
                 requirement.name,
@@ -80,7 +78,7 @@ pub fn ensure(requirements: &[&Requirement]) -> Result<()> {
 fn missing<'a>(requirements: &[&'a Requirement], machine: &Machine) -> Vec<&'a Requirement> {
     requirements
         .iter()
-        .filter(|requirement| !(requirement.is_met)(machine))
+        .filter(|requirement| !requirement.is_met(machine))
         .copied()
         .collect()
 }
