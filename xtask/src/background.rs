@@ -1,7 +1,7 @@
 //! A verb that runs beside others, in the time that they leave.
 //!
-//! In come its arguments. Out comes what it has done by its end; its output is in a file below `target/background`. It and the
-//! programs that it starts get a core only while nobody else wants one (`SCHED_IDLE`).
+//! In come its arguments. Out come its effects; its output is in a file below `target/background`. It and the programs that it
+//! starts get a core only while no other program wants one (`SCHED_IDLE`).
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -44,7 +44,7 @@ impl Background {
         })
     }
 
-    /// Waits for its end. That it failed is told, and is no error: whoever needs what it was to do does it again.
+    /// Waits for its end. A failure is printed and is no error: a stage that needs the result makes it.
     pub(crate) fn finish(mut self) {
         let begun = Instant::now();
         let succeeded = self.child.wait().is_ok_and(|status| status.success());

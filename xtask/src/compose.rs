@@ -34,18 +34,10 @@ fn texts(list: &Value) -> BTreeSet<String> {
 
 /// Mounts by their path in the container: the path on the host, and `ro` or `rw`.
 fn volumes(list: &BTreeSet<String>) -> BTreeMap<&str, (&str, &str)> {
-    let parts = |volume: &str| -> usize { volume.split(':').count() };
-    assert!(list.iter().all(|volume| parts(volume) == 3), "{list:?}");
-    let mount = |volume: &'_ String| -> Vec<usize> {
-        volume.match_indices(':').map(|(at, _)| at).collect()
-    };
     list.iter()
-        .map(|volume| {
-            let at = mount(volume);
-            (
-                &volume[at[0] + 1..at[1]],
-                (&volume[..at[0]], &volume[at[1] + 1..]),
-            )
+        .map(|volume| match volume.split(':').collect::<Vec<_>>()[..] {
+            [host, path, access] => (path, (host, access)),
+            _ => panic!("{volume}"),
         })
         .collect()
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask fan-in [--seconds N] [--seed N]`: kills the sources and instances of the fan-in with -9 while it is scraped.
 //!
-//! In come how long, a minute without it, and the seed that chooses what is killed and when. Out comes what was killed and found:
-//! the line of a test of the binary `fan_in`, which receives both in `HEADCOUNT_SECONDS` and `HEADCOUNT_SEED`, and the path of Debian's
-//! nats-server in `HEADCOUNT_NATS`. `cargo test` runs the short form of it, without that.
+//! In come the seconds, 60 by default, and the seed that chooses the victims and the moments. Out come the victims and the
+//! findings: the line of a test of the binary `fan_in`, which receives both numbers in `HEADCOUNT_SECONDS` and `HEADCOUNT_SEED`,
+//! and the path of Debian's nats-server in `HEADCOUNT_NATS`. `cargo test` runs its short form, without nats-server.
 
 use anyhow::Result;
 use clap::Args;

@@ -67,9 +67,9 @@ enum Verb {
     FanIn(fan_in::Arguments),
     /// Build the image for containers
     Image(image::Arguments),
-    /// Check what deploy/kubernetes renders to against the schemas of Kubernetes
+    /// Check the rendered manifests of deploy/kubernetes against the schemas of Kubernetes
     Manifests,
-    /// Estimate what the exposition of a running agent means for a fleet
+    /// Estimate the load that the exposition of a running agent makes in a fleet
     Scale(scale::Arguments),
     /// Run the live tests on other kernels, in emulated machines
     Vm(vm::Arguments),
@@ -77,7 +77,7 @@ enum Verb {
     Dist(target::Targets),
     /// Test the Debian package on an emulated machine with systemd
     Service(service::Arguments),
-    /// Install what the other verbs need, or print the commands for it
+    /// Install the programs that the other verbs need, or print the commands
     Setup,
 }
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_a_triple_and_by_default_amd64() {
+    fn target_is_a_triple_and_amd64_by_default() {
         for (line, expected) in [
             ("dist", "amd64"),
             ("dist --target aarch64-unknown-linux-musl", "arm64"),

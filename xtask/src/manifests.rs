@@ -110,7 +110,7 @@ fn render(kustomize: &Path, source: &Path) -> Result<String> {
 
 fn parse(rendered: &str) -> Result<Vec<Value>> {
     let documents = serde_saphyr::from_multiple(rendered);
-    documents.context("kustomize prints what is not YAML")
+    documents.context("the output of kustomize is not YAML")
 }
 
 /// The documents that have a schema, as YAML, of which JSON is a subset.
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_from_one_folder_to_another() {
+    fn relative_path_leads_from_one_folder_to_another() {
         for (from, to, expected) in [
             ("/a/b", "/a/c", "../c"),
             ("/a/b/c", "/a", "../../"),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn references_to_nothing_are_found() {
+    fn dangling_references_are_errors() {
         let daemon_set = |port: &str, volume: &str, map: &str| {
             format!(
                 "kind: DaemonSet\nspec:\n  selector: {{matchLabels: {{a: b}}}}\n  template:\n    metadata: {{labels: {{a: b}}}}\n    \

@@ -16,7 +16,7 @@ pub(crate) fn main(words: &[String]) -> Result<()> {
     );
     setup::ensure(setup::NETWORK)?;
     let mut cargo = workspace::cargo_test("network");
-    // One test at a time, because each is a load; the figures are what a user runs this for.
+    // One test at a time, because each is a load; a user runs this for the figures.
     cargo
         .args(["--", "--test-threads=1", "--nocapture"])
         .args(words);

@@ -1,7 +1,7 @@
 //! `cargo xtask passenger [WORD...]`: tests the agent beside the real Phusion Passenger.
 //!
 //! In come words that pick tests by name; none picks all. Out comes the output of the test binary `passenger`, which starts
-//! Passenger's standalone server and its Apache module on the loopback interface, and ends what it started. All programs come
+//! Passenger's standalone server and its Apache module on the loopback interface, and ends all that it started. All programs come
 //! from Debian.
 
 use anyhow::{Result, ensure};

@@ -2,7 +2,7 @@
 //!
 //! In come words that pick tests by name; none picks all. `--short` is the form of CI: each shape of requests once. Out come
 //! the figures of each test and the output of the test binary `requests`, which starts servers on the loopback interface and ends
-//! what it started. It receives the folder of a Python environment in `HEADCOUNT_PYTHON`, and how often each shape is sent in
+//! all that it started. It receives the folder of a Python environment in `HEADCOUNT_PYTHON`, and how often each shape is sent in
 //! `HEADCOUNT_ROUNDS`.
 
 use anyhow::{Result, ensure};
@@ -17,9 +17,19 @@ const ROUNDS: &str = "8";
 pub(crate) struct Arguments {
     /// Send each shape of requests once, as in CI
     #[arg(long)]
-    pub(crate) short: bool,
+    short: bool,
     #[command(flatten)]
-    pub(crate) words: Words,
+    words: Words,
+}
+
+impl Arguments {
+    /// The form of CI.
+    pub(crate) fn short() -> Self {
+        Self {
+            short: true,
+            words: Words::default(),
+        }
+    }
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
@@ -33,7 +43,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         "HEADCOUNT_ROUNDS",
         if arguments.short { "1" } else { ROUNDS },
     );
-    // One test at a time, because each is a load; the figures are what a user runs this for.
+    // One test at a time, because each is a load; a user runs this for the figures.
     cargo
         .args(["--", "--test-threads=1", "--nocapture"])
         .args(&arguments.words.words);

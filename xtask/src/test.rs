@@ -3,8 +3,8 @@
 //! In comes `--without-kernel`, which leaves out the tests that need root and BPF. Out come each stage in turn and a summary; it
 //! succeeds only if nothing failed. A stage that cannot run here counts as failed: a skipped test has not passed.
 //!
-//! What the last stages need takes minutes to build, most of them on one core. So it is built in the background, in the time that
-//! the first stages leave. Nothing depends on that: the last stages build what they do not find.
+//! The binaries of the last stages take minutes to build, most of them on one core. So they are built in the background, in the
+//! time that the first stages leave. Nothing depends on that: the last stages build missing binaries.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,93 +14,55 @@ use clap::Args;
 
 use crate::background::Background;
 use crate::{
-    Words, browser, check, command, fuzz, image, manifests, parity, passenger, requests, setup, vm,
+    browser, check, command, fuzz, image, manifests, parity, passenger, requests, setup, vm,
     workspace,
 };
 
 struct Stage {
     name: &'static str,
-    needs_kernel: bool,
-    /// Whether nothing is built beside it.
-    is_alone: bool,
+    needs: Needs,
     main: fn() -> Result<()>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Needs {
+    Nothing,
+    /// Root, and a kernel with BPF.
+    Kernel,
+    /// The same, and that nothing is built beside it.
+    KernelAlone,
+}
+
+use Needs::{Kernel, KernelAlone, Nothing};
+
+const fn stage(name: &'static str, needs: Needs, main: fn() -> Result<()>) -> Stage {
+    Stage { name, needs, main }
+}
+
 const STAGES: &[Stage] = &[
-    Stage {
-        name: "check",
-        needs_kernel: false,
-        is_alone: false,
-        main: check::main,
-    },
-    Stage {
-        name: "unit and integration tests",
-        needs_kernel: false,
-        is_alone: false,
-        main: units,
-    },
-    Stage {
-        name: "beside process-exporter",
-        needs_kernel: false,
-        is_alone: false,
-        main: || parity::main(&[]),
-    },
-    Stage {
-        name: "the page in a browser",
-        needs_kernel: false,
-        is_alone: false,
-        main: browser::main,
-    },
-    Stage {
-        name: "manifests",
-        needs_kernel: false,
-        is_alone: false,
-        main: manifests::main,
-    },
-    Stage {
-        name: "a minute of fuzzing",
-        needs_kernel: false,
-        is_alone: false,
-        main: || fuzz::main(&fuzz::Arguments::default()),
-    },
-    Stage {
-        name: "beside the real Passenger",
-        needs_kernel: true, // of the kernel only root: Passenger changes users
-        is_alone: false,
-        main: || passenger::main(&[]),
-    },
-    Stage {
-        name: "requests to real servers",
-        needs_kernel: true,
-        is_alone: false,
-        main: || {
-            requests::main(&requests::Arguments {
-                short: true,
-                words: Words::default(),
-            })
-        },
-    },
-    Stage {
-        name: "this kernel",
-        needs_kernel: true,
-        // Its agents see each end of a compiler. Where a test lets records be lost, the agent accounts for such an end a minute
-        // later, and the test waits until the node's books balance.
-        is_alone: true,
-        main: this_kernel,
-    },
-    Stage {
-        name: "other kernels",
-        needs_kernel: true,
-        is_alone: true,
-        main: || vm::main(&vm::Arguments::default()),
-    },
+    stage("check", Nothing, check::main),
+    stage("unit and integration tests", Nothing, units),
+    stage("beside process-exporter", Nothing, || parity::main(&[])),
+    stage("the page in a browser", Nothing, browser::main),
+    stage("manifests", Nothing, manifests::main),
+    stage("a minute of fuzzing", Nothing, || {
+        fuzz::main(&fuzz::Arguments::default())
+    }),
+    // Of the kernel only root: Passenger changes users.
+    stage("beside the real Passenger", Kernel, || passenger::main(&[])),
+    stage("requests to real servers", Kernel, || {
+        requests::main(&requests::Arguments::short())
+    }),
+    // Its agents see each end of a compiler. Where a test lets records be lost, the agent accounts for such an end a minute
+    // later, and the test waits until the node's books balance.
+    stage("this kernel", KernelAlone, this_kernel),
+    stage("other kernels", KernelAlone, || {
+        vm::main(&vm::Arguments::default())
+    }),
     // After the stage above, because that one builds the static binary.
-    Stage {
-        name: "the image, run as the DaemonSet would",
-        needs_kernel: true,
-        is_alone: true,
-        main: || image::main(&image::Arguments::trial()),
-    },
+    stage("the image, run as the DaemonSet would", KernelAlone, || {
+        image::main(&image::Arguments::trial())
+    }),
 ];
 
 #[derive(Debug, Args)]
@@ -125,11 +87,11 @@ pub(crate) fn main(&Arguments { without_kernel }: &Arguments) -> Result<()> {
     let mut lines = Vec::new();
     let mut failed = 0;
     for (n, stage) in STAGES.iter().enumerate() {
-        if without_kernel && stage.needs_kernel {
+        if without_kernel && stage.needs >= Kernel {
             lines.push(format!("  left out  {} (--without-kernel)", stage.name));
             continue;
         }
-        if stage.is_alone
+        if stage.needs == KernelAlone
             && let Some(builds) = builds.take()
         {
             builds.finish();

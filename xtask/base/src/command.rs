@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_what_one_would_type() {
+    fn command_is_shown_as_a_user_would_type_it() {
         let mut command = Command::new("/x/bin/cargo");
         command
             .env("LLVM_PREFIX", "/a b")
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_names_the_command() {
+    fn failure_names_the_command() {
         let error = run(&mut Command::new("false")).expect_err("false fails");
         assert!(error.to_string().contains("false"), "{error}");
         let error = read(Command::new("sh").args(["-c", "echo because >&2; exit 3"]));

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mirror_is_the_main_archive() {
+    fn mirror_is_the_main_archive() {
         let targets =
             "https://x.example/apt/\nhttp://m.example/debian-security/\nhttp://m.example/debian/\n";
         assert_eq!(

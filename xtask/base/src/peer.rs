@@ -56,7 +56,7 @@ pub fn given(variable: &str) -> Result<Option<Peer>> {
     let Some(binary) = std::env::var_os(variable).map(PathBuf::from) else {
         return Ok(None);
     };
-    // Some programs tell their version on standard error.
+    // Some programs print their version on standard error.
     let mut shell = Command::new("sh");
     let output = command::read(shell.args(["-c", "\"$0\" --version 2>&1"]).arg(&binary))?;
     let version = version(&output).with_context(|| format!("no version in {output:?}"))?;
@@ -100,7 +100,7 @@ mod tests {
     use super::version;
 
     #[test]
-    fn the_version_is_at_one_of_two_places() {
+    fn version_is_found_at_one_of_two_places() {
         let output = "process-exporter, version 0.7.5 (branch: main, revision: 1)\n";
         assert_eq!(version(output), Some("0.7.5"));
         let output =

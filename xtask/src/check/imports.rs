@@ -30,7 +30,7 @@ pub(super) fn check(modules: &[Module], document: &str) -> Vec<String> {
     findings
 }
 
-/// What a file names of other modules and may not: line and reason.
+/// The paths into other modules that a file may not name: line and reason.
 fn edges(module: &Module, top: &str, rows: &[Row], modules: &[Module]) -> Vec<(usize, String)> {
     let Some((_, allowed)) = rows.iter().find(|(name, _)| name == top) else {
         return vec![(1, format!("module `{top}` is not in the import table"))];
@@ -48,7 +48,7 @@ fn edges(module: &Module, top: &str, rows: &[Row], modules: &[Module]) -> Vec<(u
         .filter(|path| path.segments.first().is_none_or(|first| first != top))
         .filter(|path| !permits(path))
         .filter(|path| match path.segments.as_slice() {
-            // `use crate::source;` is as good as what the file then takes of it.
+            // `use crate::source;` is judged by the paths of the file that begin with `source`.
             [whole] => {
                 let mut taken = paths_through(whole, module).peekable();
                 taken.peek().is_none() || !taken.all(permits)
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_outside_the_table_is_found() {
+    fn edge_outside_the_table_is_found() {
         for (path, text) in [
             ("agent/src/process/table.rs", "use crate::group::Group;"),
             ("agent/src/process/table.rs", "use super::super::host;"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn crates_stay_at_home() {
+    fn crate_outside_its_folders_is_found() {
         let text = "use aya::maps::HashMap;";
         let found = findings("agent/src/source/procfs/stat.rs", text);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what a contributor runs before a commit.
+//! `cargo xtask check`: the checks to run before a commit.
 //!
 //! In: the tree. Out: every finding of every check, and failure if there is one. It changes nothing; `cargo fmt` and
 //! the author do.

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn trees_come_apart() {
+    fn use_trees_are_expanded() {
         let text = "use crate::{a, b::{self, C as D, e::*}, };";
         assert_eq!(paths(text, "x.rs"), ["a", "b", "b::C", "b::e::*"]);
     }

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_repository_has_what_the_table_names() {
+    fn files_of_the_table_exist_in_the_repository() {
         for entry in CONTENTS {
             if let Tree(path) = entry.origin {
                 assert!(workspace::root().join(path).is_file(), "{path}");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn no_package_has_two_files_at_one_place() {
+    fn paths_in_a_package_are_unique() {
         for format in EVERY {
             let entries = CONTENTS
                 .iter()
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_of_our_own_have_our_name() {
+    fn folders_of_the_package_have_its_name() {
         for entry in CONTENTS {
             let folder = entry.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let ours = folder.split('/').any(|part| part == NAME);

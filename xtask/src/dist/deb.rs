@@ -85,7 +85,7 @@ fn md5sums(files: &[File], staged: &Path) -> Result<String> {
 /// The changelog that Debian requires for each version of the package, apart from the changelog of the program.
 pub(super) fn changelog(release: &Release) -> Result<String> {
     Ok(format!(
-        "{NAME} ({}) unstable; urgency=medium\n\n  * Release {}; what is new is in changelog.gz.\n\n -- {MAINTAINER}  {}\n",
+        "{NAME} ({}) unstable; urgency=medium\n\n  * Release {}; changelog.gz lists the changes.\n\n -- {MAINTAINER}  {}\n",
         release.debian_version(),
         release.version,
         release.date("+%a, %d %b %Y %H:%M:%S +0000")?

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_commit_gives_the_same_bytes() {
+    fn same_commit_gives_the_same_bytes() {
         let folder = std::env::temp_dir().join(format!("headcount-dist-{}", std::process::id()));
         let first = packages(&folder.join("one"));
         let second = packages(&folder.join("another"));

@@ -44,7 +44,7 @@ pub(super) fn notices(target: &Target) -> Result<String> {
     let mut cargo = workspace::cargo();
     cargo
         .args(["metadata", "--locked", "--format-version", "1"])
-        .args(["--filter-platform", target.triple]); // what other systems need is not here
+        .args(["--filter-platform", target.triple]); // crates for other systems are not on this machine
     let metadata = serde_json::from_str(&command::read(&mut cargo)?).context("cargo metadata")?;
     Ok(compose(&crates(&metadata, &linked)?))
 }
@@ -102,7 +102,7 @@ fn texts(folder: &Path) -> Result<Vec<String>> {
 
 fn compose(crates: &[Crate]) -> String {
     let mut text =
-        String::from("What others wrote of the program headcount, and on what terms.\n\n");
+        String::from("Code of other authors in the program headcount, and its licences.\n\n");
     text.push_str(LIBRARIES);
     let mut wordings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for Crate {
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wording_stands_once() {
+    fn equal_licence_texts_appear_once() {
         let one = |title: &str, texts: &[&str]| Crate {
             title: title.to_owned(),
             license: "MIT".to_owned(),

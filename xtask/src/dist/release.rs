@@ -9,7 +9,7 @@ use crate::{command, workspace};
 pub(super) const NAME: &str = "headcount";
 pub(super) const SUMMARY: &str = "counts what groups of processes cost, for Prometheus";
 pub(super) const DESCRIPTION: &[&str] = &[
-    "A node agent for Prometheus that tells what each group of processes costs: CPU,",
+    "A node agent for Prometheus that counts the costs of groups of processes: CPU,",
     "I/O, memory, faults, descriptors, threads, how many were started and how they",
     "ended. Kernel programs count, so the totals are exact also for processes that",
     "live a millisecond. Configuration file, flags and metric names are those of",

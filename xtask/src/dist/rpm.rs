@@ -40,7 +40,7 @@ fn package(target: &Target, release: &Release, files: Vec<File>) -> Result<rpm::
         .using_config(config)
         .release(RELEASE)
         .description(DESCRIPTION.join("\n"))
-        .build_host("localhost") // this machine's name is nobody's business
+        .build_host("localhost") // the name of this machine stays private
         .requires(Dependency::any("systemd"))
         .requires(Dependency::script_post("systemd"))
         .requires(Dependency::script_preun("systemd"))

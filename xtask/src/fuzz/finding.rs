@@ -57,7 +57,7 @@ impl fmt::Display for Finding {
             f,
             "fuzz: {target} does not survive {input}\n{said}\n  the input: b\"{escaped}\"\n  again:     {binary} {input}\n  \
              smaller:   {binary} -minimize_crash=1 -max_total_time=30 {input}\n  keep it:   move it to \
-             agent/fuzz/corpus/{target}/, where it is a test, and mend what is wrong"
+             agent/fuzz/corpus/{target}/, where it is a test, and mend the fault"
         )
     }
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_input_is_where_libfuzzer_says() {
+    fn input_path_is_read_from_the_output_of_libfuzzer() {
         let said = "thread panicked\n==7== ERROR: libFuzzer: deadly signal\nartifact_prefix='/r/x/'; Test unit written to /r/x/crash-0a\n\
                     Base64: AA==\n";
         assert_eq!(input_path(said), Some("/r/x/crash-0a"));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_is_shown_as_rust_writes_it_and_not_without_end() {
+    fn shown_input_is_escaped_and_bounded() {
         assert_eq!(escape(b"a\"\n\xff"), r#"a\"\n\xff"#);
         assert!(escape(&[b'x'; SHOWN + 3]).ends_with("xx... and 3 bytes"));
     }

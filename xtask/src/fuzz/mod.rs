@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_targets_and_each_has_a_corpus() {
+    fn each_target_has_a_corpus() {
         for target in targets().expect("the folder") {
             assert!(folder().join("corpus").join(&target).is_dir(), "{target}");
         }

@@ -3,15 +3,13 @@
 //!
 //! It serves one application on 127.0.0.1, at a port that the system chooses. When the value is dropped, the container ends.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt as _;
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::command;
+use crate::{command, http};
 
 /// The name of its application, and of the group of the pool.
 pub(super) const APPLICATION: &str = "trial-of-the-image";
@@ -39,23 +37,17 @@ impl Passenger {
         let free = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
         let port = free.local_addr()?.port();
         drop(free);
-        let mut command = Command::new("unshare");
+        // If this program is killed, the container ends, too.
+        let mut command = Command::new("setpriv");
         command
+            .args(["--pdeathsig=KILL", "--", "unshare"])
             .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
             .args(["sh", "-ec", SCRIPT, "container", APPLICATION])
             .arg(port.to_string())
-            .env("HOME", "/tmp");
-        command
+            .env("HOME", "/tmp")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        // SAFETY: sets a flag of the new process, which is safe between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
         let unshare = command.spawn().context("start Passenger in a container")?;
         let mut passenger = Self { unshare, port };
         passenger.wait()?;
@@ -64,10 +56,8 @@ impl Passenger {
 
     fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while !self
-            .answers()
-            .is_ok_and(|answer| answer.ends_with("\r\n\r\nhere\n"))
-        {
+        let address = ("127.0.0.1", self.port);
+        while !http::get(address, "/", "").is_ok_and(|body| body == b"here\n") {
             if let Some(status) = self.unshare.try_wait()? {
                 bail!("Passenger in a container ended: {status}");
             }
@@ -75,15 +65,6 @@ impl Passenger {
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
-    }
-
-    fn answers(&self) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
     }
 }
 

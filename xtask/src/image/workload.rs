@@ -4,13 +4,11 @@
 //! The shell waits for a word, then starts processes that live for a millisecond, then waits until it is killed.
 
 use std::io::Write as _;
-use std::os::fd::AsRawFd as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use fs_err::{self as fs, File};
+use fs_err as fs;
 
 /// Its cgroup below the cgroup v2 root, as the kubelet makes it without systemd; id and uid are made up.
 const CGROUP: &str = "kubepods/burstable/podaaaaaaaa-0001-4002-8003-a0b1c2d3e4f5";
@@ -21,6 +19,14 @@ pub(super) const NAMESPACE: &str = "trial";
 pub(super) const NAME: &str = "main";
 /// Name of the workload that the pod belongs to.
 pub(super) const OWNER: &str = "web";
+
+/// $1: the file to join the cgroup by; $2: the number of processes.
+const SCRIPT: &str = r#"
+echo 0 > "$1"
+read go
+n=$2; while [ $n -gt 0 ]; do /bin/true; n=$((n-1)); done
+read end
+"#;
 
 /// A running container; when dropped, it ends, and its cgroup is removed.
 pub(super) struct Workload {
@@ -35,27 +41,12 @@ impl Workload {
         std::os::unix::fs::symlink("/nowhere", links.join(link)).context("make a link")?;
         let cgroup = unified()?.join(CGROUP).join(CONTAINER);
         fs::create_dir_all(&cgroup)?;
-        let join = cgroup.join("cgroup.procs");
-        let join = File::options()
-            .write(true)
-            .open(&join)
-            .with_context(|| format!("open {}", join.display()))?;
-        let script = "read go; n=$1; while [ $n -gt 0 ]; do /bin/true; n=$((n-1)); done; read end";
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", script, "workload", &processes.to_string()]);
-        command.stdin(Stdio::piped());
-        let descriptor = join.as_raw_fd();
-        // SAFETY: writes to a descriptor that is open while this function runs, and sets a flag of the new process; both are safe
-        // between fork and exec.
-        unsafe {
-            command.pre_exec(move || {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                match libc::write(descriptor, c"0".as_ptr().cast(), 1) {
-                    1 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                }
-            });
-        }
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig=KILL", "--", "sh", "-ec", SCRIPT, "workload"])
+            .arg(cgroup.join("cgroup.procs"))
+            .arg(processes.to_string())
+            .stdin(Stdio::piped());
         let shell = command.spawn().context("start a shell in a cgroup")?;
         Ok(Self { shell, cgroup })
     }
@@ -67,7 +58,7 @@ impl Workload {
             .stdin
             .as_mut()
             .context("the shell has no input")?;
-        stdin.write_all(b"go\n").context("tell the shell to go on")
+        stdin.write_all(b"go\n").context("let the shell go on")
     }
 }
 

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fleet_is_so_many_nodes() {
+    fn fleet_totals_are_the_node_times_their_number() {
         let fleet = Fleet {
             nodes: 10_000,
             interval_seconds: 30,

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What a user of the package does with it, on a machine with systemd as process 1. Runs there, as root; its last line is read
-# outside. A step is a function; it has passed when it returns 0, and each is tried, whatever became of those before it.
+# The steps of a user with the package, on a machine with systemd as process 1. It runs there, as root; xtask reads its last line.
+# A step is a function that passes when it returns 0. All steps are tried, also after a failure.
 #
 # $1: the package; $2: the same, of a later version.
 exec < /dev/null
@@ -100,7 +100,7 @@ it_is_enabled_and_active() {
 
 it_runs_as_its_user_with_four_capabilities() {
     local mask
-    # CAP_DAC_READ_SEARCH 2, CAP_SYS_PTRACE 19, CAP_PERFMON 38, CAP_BPF 39; the agent itself may drop what it needs no more.
+    # CAP_DAC_READ_SEARCH 2, CAP_SYS_PTRACE 19, CAP_PERFMON 38, CAP_BPF 39; the agent may drop those that it needs no more.
     mask=$((1 << 2 | 1 << 19 | 1 << 38 | 1 << 39))
     expect user "$(status_of_main Uid | cut -f1)" "$(id -u headcount)" &&
         expect "bounding set" "$((0x$(status_of_main CapBnd) & ~mask))" 0 &&

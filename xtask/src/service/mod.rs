@@ -91,13 +91,13 @@ fn judge(package: &Path) -> Result<()> {
 /// The files that are added to the small Debian.
 fn overlay(packages: &Packages) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    archive.file("init", INIT.as_bytes());
-    archive.file("etc/systemd/system/selftest.service", UNIT.as_bytes());
-    archive.folder("selftest");
-    archive.file("selftest/steps.sh", STEPS.as_bytes());
-    archive.file("selftest/old.deb", &fs::read(&packages.old)?);
-    archive.file("selftest/new.deb", &fs::read(&packages.new)?);
-    Ok(archive.finish())
+    archive.file("init", INIT.as_bytes())?;
+    archive.file("etc/systemd/system/selftest.service", UNIT.as_bytes())?;
+    archive.folder("selftest")?;
+    archive.file("selftest/steps.sh", STEPS.as_bytes())?;
+    archive.file("selftest/old.deb", &fs::read(&packages.old)?)?;
+    archive.file("selftest/new.deb", &fs::read(&packages.new)?)?;
+    Ok(archive.finish()?)
 }
 
 /// Joins the archives: the kernel unpacks one after the other.

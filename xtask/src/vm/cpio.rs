@@ -1,11 +1,14 @@
 //! Writes the archive that a kernel unpacks as its first root: cpio in the "newc" format (kernel:
 //! Documentation/driver-api/early-userspace).
 
+use std::io::{Result, Write as _};
+
+use cpio::NewcBuilder;
+use cpio::newc::trailer;
+
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const CHARACTER_DEVICE: u32 = 0o020_600;
-/// Major and minor number of the system console.
-const CONSOLE: (u32, u32) = (5, 1);
 
 /// Entries in the order in which they were added; a folder must come before its content.
 #[derive(Debug, Default)]
@@ -15,67 +18,34 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    pub(crate) fn folder(&mut self, name: &str) {
-        self.entry(name, FOLDER, (0, 0), &[]);
+    pub(crate) fn folder(&mut self, name: &str) -> Result<()> {
+        let folder = NewcBuilder::new(name).mode(FOLDER);
+        self.entry(folder, &[])
     }
 
-    pub(crate) fn console(&mut self, name: &str) {
-        self.entry(name, CHARACTER_DEVICE, CONSOLE, &[]);
+    /// The system console, a device with fixed numbers.
+    pub(crate) fn console(&mut self, name: &str) -> Result<()> {
+        let device = NewcBuilder::new(name).mode(CHARACTER_DEVICE);
+        self.entry(device.rdev_major(5).rdev_minor(1), &[])
     }
 
-    pub(crate) fn file(&mut self, name: &str, content: &[u8]) {
-        self.entry(name, PROGRAM, (0, 0), content);
+    pub(crate) fn file(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        self.entry(NewcBuilder::new(name).mode(PROGRAM), content)
     }
 
     /// The archive, with the final entry that the format requires.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, (0, 0), &[]);
-        self.bytes
+    pub(crate) fn finish(self) -> Result<Vec<u8>> {
+        trailer(self.bytes)
     }
 
-    /// Adds magic and 13 numbers of eight hexadecimal digits, the name with a zero byte, and the content; both are padded to four
-    /// bytes.
-    fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
+    fn entry(&mut self, entry: NewcBuilder, content: &[u8]) -> Result<()> {
         self.entries += 1;
-        let links = 1;
-        let (inode, user, group, time) = (self.entries, 0, 0, 0);
-        let (on_major, on_minor, checksum) = (0, 0, 0);
-        let numbers = [
-            inode,
-            mode,
-            user,
-            group,
-            links,
-            time,
-            length(content.len()),
-            on_major,
-            on_minor,
-            device.0,
-            device.1,
-            length(name.len() + 1),
-            checksum,
-        ];
-        self.bytes.extend_from_slice(b"070701");
-        for number in numbers {
-            self.bytes
-                .extend_from_slice(format!("{number:08x}").as_bytes());
-        }
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.bytes.push(0);
-        self.pad();
-        self.bytes.extend_from_slice(content);
-        self.pad();
+        // The format is limited to 4 GiB.
+        let length = u32::try_from(content.len()).map_err(std::io::Error::other)?;
+        let mut writer = entry.ino(self.entries).write(&mut self.bytes, length);
+        writer.write_all(content)?;
+        writer.finish().map(drop)
     }
-
-    fn pad(&mut self) {
-        let padded = self.bytes.len().next_multiple_of(4);
-        self.bytes.resize(padded, 0);
-    }
-}
-
-/// The format is limited to 4 GiB. No binary here comes near, and an archive with a cut length would not boot.
-fn length(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -85,8 +55,8 @@ mod tests {
     #[test]
     fn entries_have_the_format_of_the_kernel() {
         let mut archive = Archive::default();
-        archive.file("ab", b"12345");
-        let bytes = archive.finish();
+        archive.file("ab", b"12345").expect("an entry");
+        let bytes = archive.finish().expect("an archive");
         let header = b"070701\
             00000001000081ed0000000000000000000000010000000000000005\
             000000000000000000000000000000000000000300000000ab\0";

@@ -21,37 +21,25 @@ pub(crate) struct Kernel {
 
 /// From the oldest kernel that the agent supports to the newest one. On arm64, fentry exists from 6.4 on.
 pub(crate) const KERNELS: &[Kernel] = &[
-    Kernel {
-        name: "5.10",
-        architecture: &AMD64,
-        suite: "bullseye",
-    },
-    Kernel {
-        name: "6.1",
-        architecture: &AMD64,
-        suite: "bookworm",
-    },
-    Kernel {
-        name: "6.12",
-        architecture: &AMD64,
-        suite: "trixie",
-    },
-    Kernel {
-        name: "newest",
-        architecture: &AMD64_CX16,
-        suite: "sid",
-    },
-    Kernel {
-        name: "6.1-arm64",
-        architecture: &ARM64,
-        suite: "bookworm",
-    },
-    Kernel {
-        name: "6.12-arm64",
-        architecture: &ARM64,
-        suite: "trixie",
-    },
+    kernel("5.10", &AMD64, "bullseye"),
+    kernel("6.1", &AMD64, "bookworm"),
+    kernel("6.12", &AMD64, "trixie"),
+    kernel("newest", &AMD64_CX16, "sid"),
+    kernel("6.1-arm64", &ARM64, "bookworm"),
+    kernel("6.12-arm64", &ARM64, "trixie"),
 ];
+
+const fn kernel(
+    name: &'static str,
+    architecture: &'static Architecture,
+    suite: &'static str,
+) -> Kernel {
+    Kernel {
+        name,
+        architecture,
+        suite,
+    }
+}
 
 /// The kernel with this name.
 pub(crate) fn find(name: &str) -> Result<&'static Kernel> {

@@ -119,8 +119,8 @@ fn read_console(
         };
         println!("{name}| {line}");
         writeln!(log, "{line}").context("write the console's log")?;
-        if let Some((_, told)) = line.split_once(FOUND) {
-            told.clone_into(&mut found);
+        if let Some((_, after)) = line.split_once(FOUND) {
+            after.clone_into(&mut found);
         }
         if let Some((passed, failed)) = parse_result(&line) {
             return Ok(Outcome {
@@ -132,7 +132,7 @@ fn read_console(
     }
 }
 
-/// Parses `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`, whatever comes before it on the line.
+/// Parses `HEADCOUNT-VM-RESULT: 12 passed, 0 failed` with any text before it on the line.
 fn parse_result(line: &str) -> Option<(u32, u32)> {
     let (_, counts) = line.split_once(RESULT)?;
     let (passed, failed) = counts.split_once(" passed, ")?;
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_result_is_found() {
+    fn result_is_parsed_from_the_console() {
         let lines = [
             "[ 1.0] boot",
             "HEADCOUNT-VM-FOUND: 6.1.0 iterator release",
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn no_result_is_an_error() {
+    fn console_without_result_is_an_error() {
         for line in ["Kernel panic", "HEADCOUNT-VM-RESULT: many passed, 0 failed"] {
             let error = console(&[line], Duration::ZERO).expect_err("no result");
             assert!(error.to_string().contains("without a result"), "{error}");

@@ -1,4 +1,4 @@
-//! The table of machines: which kernel, what it is started with, and which tests run there.
+//! The table of machines: the kernel of each, its command line, and the tests that run there.
 //!
 //! A machine has a kernel and everything else from `kernel`'s table. The words that the kernel does not know go into the
 //! environment of init: what `agent/tests/live/guest.rs` makes of those stands there.
@@ -65,7 +65,7 @@ pub(crate) const MACHINES: &[Machine] = &[
     Machine {
         name: "6.1",
         kernel: "6.1",
-        // What the other one does not run, and what says of a kernel more than of the agent.
+        // Tests that the other one does not run, and tests that depend on the kernel more than on the agent.
         short: Some(&[
             "cgroups::",
             "churn::",
@@ -102,7 +102,8 @@ pub(crate) const MACHINES: &[Machine] = &[
         words: "lockdown=confidentiality",
         ..PLAIN
     },
-    // fentry tells final totals without RCU; without it, they come through the callbacks that these words move to threads.
+    // With fentry, final totals do not depend on RCU. Without it, they come through the callbacks that these words move to
+    // threads.
     Machine {
         name: "nocb",
         kernel: "6.1",
@@ -155,7 +156,7 @@ pub(crate) const MACHINES: &[Machine] = &[
     },
 ];
 
-/// What Debian's newest was when it first ran here: who asks for it gets what is the newest by now.
+/// The newest kernel of Debian when it first ran here; this name now means the newest of today.
 const NEWEST_BY_NUMBER: &str = "7.2";
 
 impl Machine {

@@ -2,12 +2,12 @@
 //!
 //! In: names from [`MACHINES`](machines::MACHINES), or `all`; without one the short form, which is part of `cargo xtask test`.
 //! `--table` boots nothing and writes the kept results into docs/requirements.md, which `all` does at its end. `--build` boots
-//! nothing either: it builds and fetches what the short form needs. Words behind two dashes pick the tests whose names hold one
-//! of them. Out: each machine's console on the terminal and in `target/vm/<machine>.log`, a table, and success only if each
-//! machine reported passed tests and no failed one.
+//! nothing either: it builds and fetches binaries and kernels of the short form. Words behind two dashes pick the tests whose
+//! names contain one of them. Out: each machine's console on the terminal and in `target/vm/<machine>.log`, a table, and success
+//! only if each machine reported passed tests and no failed one.
 //!
 //! A machine has a Debian kernel and, as everything else, two static binaries of ours: the agent, and the live tests as its
-//! init. As process 1 those mount what they need, make sure that the machine is what it is called, run, print the lines that
+//! init. As process 1 the tests mount file systems, make sure that the machine is as its name says, run, print the lines that
 //! start with [`FOUND`] and [`RESULT`], and power off.
 //! Plain emulation, because /dev/kvm is often missing or broken where tests run.
 
@@ -31,6 +31,7 @@ use kernel::Kernel;
 use machine::Outcome;
 use machines::Machine;
 use results::Finding;
+use serde_json::Value;
 
 use crate::{command, setup, side_by_side, workspace};
 
@@ -58,7 +59,7 @@ pub(crate) struct Arguments {
     /// Run only tests whose names contain one of these words
     #[arg(last = true)]
     words: Vec<String>,
-    /// Build and fetch what the short form needs; boot nothing
+    /// Build and fetch all parts of the short form; boot nothing
     #[arg(long, exclusive = true)]
     build: bool,
     /// Write the kept results into docs/requirements.md; boot nothing
@@ -96,7 +97,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// What the table says, but for other tests where there are words.
+/// The jobs of the table. Words take the place of the table's tests.
 fn jobs(names: &[String], words: &[String]) -> Vec<Job> {
     let chosen = machines::choose(names).into_iter();
     let tests = |tests: &[&str]| match words {
@@ -133,11 +134,11 @@ fn prepare(jobs: &[Job]) -> Result<Guests> {
 struct Guest {
     tests: PathBuf,
     agent: PathBuf,
-    /// What they are built from, as git calls it.
+    /// Their commit, as git calls it.
     commit: String,
 }
 
-/// By what they are built for.
+/// By target triple.
 type Guests = HashMap<&'static str, Guest>;
 
 /// Builds both. The tests have a profile of their own: optimizing all that they are linked with takes longer than it saves.
@@ -148,7 +149,7 @@ fn build(triple: &str) -> Result<Guest> {
         .current_dir(workspace::root());
     let commit = command::read(&mut git).unwrap_or_else(|_| "unknown".to_owned());
     let commit = commit.trim().to_owned();
-    // As the image has it: what is handed to users is tried here.
+    // The binary of the image: users get the same.
     let mut cargo = workspace::cargo_with_ebpf();
     cargo.args(["build", "--release", "--package", "headcount"]);
     command::run(cargo.args(["--target", triple]))?;
@@ -160,23 +161,25 @@ fn build(triple: &str) -> Result<Guest> {
         .stderr(Stdio::inherit());
     println!("+ {}", command::show(&cargo));
     let messages = command::read(&mut cargo)?;
-    let tests = messages
-        .lines()
-        .filter(|line| line.contains(r#""kind":["test"]"#))
-        .find_map(|line| quoted_after(line, r#""executable":""#))
-        .context("cargo names no executable for the test target `live`")?;
+    let tests =
+        executable(&messages).context("cargo names no executable for the test target `live`")?;
     let built = workspace::target_dir().join(triple);
     Ok(Guest {
-        tests: PathBuf::from(tests),
+        tests,
         agent: built.join("release/headcount"),
         commit,
     })
 }
 
-/// What stands between `key` and the next quote. Paths with a quote or a backslash are not worth a JSON parser.
-fn quoted_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-    let (_, tail) = line.split_once(key)?;
-    tail.split_once('"').map(|(value, _)| value)
+/// The test binary in the messages of cargo.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().map(serde_json::from_str::<Value>);
+    let mut tests = messages.filter_map(|message| {
+        let message = message.ok()?;
+        let path = message["executable"].as_str()?;
+        (message["target"]["kind"][0] == "test").then(|| PathBuf::from(path))
+    });
+    tests.next()
 }
 
 fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> {
@@ -204,7 +207,7 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
         failed,
         found,
     } = outcome.with_context(|| format!("the console is in {}", log.display()))?;
-    let unknown = || format!("nothing says what was found; see {}", log.display());
+    let unknown = || format!("no line begins with {FOUND:?}; see {}", log.display());
     let [release, tier, exit_hook] = found
         .split(' ')
         .collect::<Vec<_>>()
@@ -226,7 +229,7 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
     Ok(finding)
 }
 
-/// What the kernel is told, and by it the environment of init.
+/// The kernel's command line, which is also the environment of init.
 fn words(machine: &Machine, tests: &[String]) -> String {
     let mut words = format!("HEADCOUNT_BIN={AGENT} {}", machine.words);
     if !tests.is_empty() {
@@ -238,14 +241,14 @@ fn words(machine: &Machine, tests: &[String]) -> String {
 fn archive(guest: &Guest) -> Result<Vec<u8>> {
     let mut archive = cpio::Archive::default();
     for folder in ["dev", "proc", "sys", "tmp", "run", "etc"] {
-        archive.folder(folder);
+        archive.folder(folder)?;
     }
-    archive.console("dev/console"); // init's output goes there, before anybody mounts /dev
-    archive.file("etc/passwd", b"root:x:0:0::/:/init\n");
-    archive.file("init", &fs::read(&guest.tests)?);
-    archive.folder("bin");
-    archive.file(AGENT.trim_start_matches('/'), &fs::read(&guest.agent)?);
-    Ok(archive.finish())
+    archive.console("dev/console")?; // init's output goes there, before anything mounts /dev
+    archive.file("etc/passwd", b"root:x:0:0::/:/init\n")?;
+    archive.file("init", &fs::read(&guest.tests)?)?;
+    archive.folder("bin")?;
+    archive.file(AGENT.trim_start_matches('/'), &fs::read(&guest.agent)?)?;
+    Ok(archive.finish()?)
 }
 
 #[cfg(test)]
@@ -253,12 +256,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_executable_is_found_in_cargos_messages() {
-        let line = r#"{"reason":"compiler-artifact","target":{"kind":["test"]},"executable":"/a/live-1","fresh":true}"#;
-        assert_eq!(quoted_after(line, r#""executable":""#), Some("/a/live-1"));
-        assert_eq!(
-            quoted_after(r#"{"executable":null}"#, r#""executable":""#),
-            None
-        );
+    fn executable_is_found_in_messages_of_cargo() {
+        let test = r#"{"reason":"compiler-artifact","target":{"kind":["test"]},"executable":"/a/live-1","fresh":true}"#;
+        let other = r#"{"target":{"kind":["lib"]},"executable":null}"#;
+        let found = executable(&format!("{other}\n{test}\n"));
+        assert_eq!(found, Some(PathBuf::from("/a/live-1")));
+        assert_eq!(executable(other), None);
+        assert_eq!(executable(r#"{"executable":null}"#), None);
     }
 }

@@ -20,9 +20,9 @@ const END: &str = "<!-- end of that -->\n";
 /// One run of one machine that came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// Kernel release, as `uname -r` tells.
+    /// Kernel release, as `uname -r` prints it.
     pub(super) release: String,
-    /// How an agent counts there that is not told how.
+    /// The tier of an agent there without a flag for it.
     pub(super) tier: String,
     /// Where it has final totals from, or `none`.
     pub(super) exit_hook: String,
@@ -120,7 +120,7 @@ pub(super) fn write_document() -> Result<()> {
     let path = workspace::root().join(DOCUMENT);
     let document = fs::read_to_string(&path)?;
     let mut table = String::from(
-        "| machine | kernel | what is different | tier | final totals at | live tests | commit |\n\
+        "| machine | kernel | difference | tier | final totals at | live tests | commit |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for machine in MACHINES {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_is_read_as_it_was_written() {
+    fn finding_parses_back() {
         assert_eq!(Finding::parse(&finding().line()), Some(finding()));
         assert_eq!(Finding::parse("6.1.0 procfs"), None);
     }

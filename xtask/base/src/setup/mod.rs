@@ -84,7 +84,7 @@ fn missing<'a>(requirements: &[&'a Requirement], machine: &Machine) -> Vec<&'a R
 }
 
 fn instructions(steps: &[(&Requirement, Step)]) -> String {
-    let mut text = String::from("what is missing, and the commands that install it:");
+    let mut text = String::from("missing programs, and the commands that install them:");
     for (requirement, step) in steps {
         text.push_str(&format!(
             "\n  # {}: {}\n  {}",

@@ -21,7 +21,7 @@ pub struct Requirement {
     pub(super) purpose: &'static str,
     test: Test,
     source: Source,
-    /// What the user can do if the installation fails.
+    /// The user's choice if the installation fails.
     pub(super) remedy: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Counts instructions with callgrind: the number is the same in every run, whatever else the machine does.
+//! Counts instructions with callgrind: the number is the same in every run, also on a busy machine.
 
 use std::path::Path;
 use std::process::Command;

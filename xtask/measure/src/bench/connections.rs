@@ -13,8 +13,8 @@ use super::usage;
 /// Descriptors that are no connection's, at most.
 const OTHER_FILES: u64 = 100;
 
-/// Keeps this process on one CPU and listens in a network namespace of its own: what a run leaves in TIME_WAIT ends with the
-/// namespace, and does not slow the next run down. An agent counts the sockets of all namespaces.
+/// Keeps this process on one CPU and listens in a network namespace of its own: sockets that a run leaves in TIME_WAIT end with
+/// the namespace, and do not slow the next run down. An agent counts the sockets of all namespaces.
 fn alone() -> Result<(TcpListener, SocketAddr)> {
     pin();
     // SAFETY: takes no pointer.
@@ -41,7 +41,7 @@ fn connect(listener: &TcpListener, address: SocketAddr) -> Result<(TcpStream, Tc
     Ok((client, listener.accept().context("accept")?.0))
 }
 
-/// Runs `work` and prints what it took, CPU and wall, nanoseconds.
+/// Runs `work` and prints its CPU and wall time, nanoseconds.
 fn timed(work: impl FnOnce() -> Result<()>) -> Result<()> {
     let (cpu_ns, start) = (usage::own_cpu_ns()?, Instant::now());
     work()?;

@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_load_is_a_kind_and_a_bounded_count() {
+    fn load_is_a_kind_and_a_bounded_count() {
         assert_eq!(
             parse("idle=5000").expect("a kind and a count"),
             ("idle", 5000)

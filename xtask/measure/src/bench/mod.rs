@@ -152,7 +152,7 @@ pub(super) struct Bench {
     config: PathBuf,
 }
 
-/// For both: every process with a command line, grouped by comm. It is what the agent does without a configuration.
+/// For both: every process with a command line, grouped by comm, as the agent does without a configuration.
 const CONFIG: &str = "process_names:\n  - name: \"{{.Comm}}\"\n    cmdline:\n    - '.+'\n";
 
 /// Hides the types from one program, whose path and arguments follow. Each step takes the place of the one before, so its
@@ -199,7 +199,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         println!("{part}");
         text.push_str(&part);
         text.push_str(&table::raw(&rows));
-        // After each section, so that an interrupted run leaves what it has.
+        // After each section, so that an interrupted run leaves a report.
         std::fs::write(&output, &text).with_context(|| format!("write {}", output.display()))?;
     }
     println!("bench: the tables are in {}", output.display());

@@ -124,7 +124,7 @@ impl Node {
         let whole = (median(&self.with.cpu_ns) - median(&none.with.cpu_ns)) / count;
         let name = format!("the same, and the accounting of its {PROCESSES} processes");
         let whole = Row::new(name, milliseconds(whole));
-        // Less what the collector takes without instances.
+        // Less the time of the collector without instances.
         let memory = self.with.memory_bytes + none.without.memory_bytes;
         let memory = memory.saturating_sub(self.without.memory_bytes + none.with.memory_bytes);
         let name = format!("memory added by asking and showing {count} instances");

@@ -97,7 +97,7 @@ impl Bare {
         writeln!(input, "{body_bytes}")?;
         let mut body = vec![0; body_bytes];
         let read = self.output.read_exact(&mut body);
-        read.context("replay ended; see what it said above")?;
+        read.context("replay ended; its output is above")?;
         ensure!(
             body.iter().all(|byte| *byte == b'#'),
             "replay wrote something else"

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_of_odd_and_even() {
+    fn median_of_odd_and_even_counts() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&[]).is_nan());
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slope_of_a_line_is_its_own() {
+    fn slope_of_points_on_a_line_is_that_of_the_line() {
         assert_eq!(slope(&[(1.0, 5.0), (2.0, 7.0), (4.0, 11.0)]), 2.0);
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
     parse_memory(&status).with_context(|| format!("{path} has no VmRSS and VmHWM"))
 }
 
-/// Lets the peak of `pid` begin anew at what it holds now.
+/// Lets the peak of `pid` begin anew at its present size.
 pub(crate) fn forget_peak(pid: u32) -> Result<()> {
     let path = format!("/proc/{pid}/clear_refs");
     std::fs::write(&path, "5").with_context(|| format!("write {path}"))
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_of_this_process_runs() {
+    fn process_clock_advances() {
         let before = cpu_ns(std::process::id()).expect("we live");
         work(Duration::from_millis(1)).expect("we live");
         assert!(cpu_ns(std::process::id()).expect("we live") - before >= 1e6);

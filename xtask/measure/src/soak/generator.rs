@@ -2,7 +2,7 @@
 //!
 //! It starts one process that lives as long as it does ([`super::resident`]). From its input it reads lines with a number of
 //! seconds. For that time it forks [`RATE`] children a second, one after another and each of the next kind, and waits for them
-//! with `wait4`; then it prints one line ([`super::truth::Told`]). A kind is a program of [`PROGRAMS`], or only a fork. The
+//! with `wait4`; then it prints one line ([`super::truth::Report`]). A kind is a program of [`PROGRAMS`], or only a fork. The
 //! generator ends with its input. Children cannot outlive it: each asked the kernel for a SIGKILL at its death.
 
 use std::ffi::CString;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::resident::{self, RESIDE, Resident};
-use super::truth::{Lives, Told};
+use super::truth::{Lives, Report};
 use crate::bench::usage;
 
 pub(crate) const LOAD: &str = "soak-load";
@@ -89,11 +89,11 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 }
 
 fn generate(folder: &Path) -> Result<()> {
-    let mut told = Told::default();
-    told.group(PARENT).execs = 1;
+    let mut report = Report::default();
+    report.group(PARENT).execs = 1;
     let mut kinds = Kinds::of(folder)?;
-    told.group(PARENT).forks += 1;
-    told.group(resident::NAME).execs += 1;
+    report.group(PARENT).forks += 1;
+    report.group(resident::NAME).execs += 1;
     let mut resident = Resident::start(folder)?;
     for line in std::io::stdin().lines() {
         let seconds: u64 = line?.parse().context("a number of seconds")?;
@@ -101,13 +101,13 @@ fn generate(folder: &Path) -> Result<()> {
         let (begun, end) = (Instant::now(), Duration::from_secs(seconds));
         let mut due = Duration::ZERO;
         while begun.elapsed() < end {
-            kinds.run_next(&mut told)?;
+            kinds.run_next(&mut report)?;
             due += Duration::from_secs(1) / RATE;
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
         }
         // Adds its own CPU until now; it then waits for the next line and uses none.
-        let mut all = told.clone();
-        resident.tell(&mut all)?;
+        let mut all = report.clone();
+        resident.report(&mut all)?;
         all.cpu_ns += usage::own_cpu_ns()?;
         println!("{all}");
     }
@@ -135,12 +135,12 @@ impl Kinds {
         })
     }
 
-    fn run_next(&mut self, told: &mut Told) -> Result<()> {
+    fn run_next(&mut self, report: &mut Report) -> Result<()> {
         let kinds = self.commands.len() + 1;
         let (kind, turn) = (self.nth % kinds, self.nth / kinds % End::ALL.len());
         self.nth += 1;
         let end = End::ALL[turn];
-        told.group(PARENT).forks += 1;
+        report.group(PARENT).forks += 1;
         let Some((program, ends)) = self.commands.get(kind) else {
             let usage = run(
                 || {
@@ -149,18 +149,18 @@ impl Kinds {
                 },
                 end,
             )?;
-            told.group(PARENT).add(end as usize);
-            told.cpu_ns += usage;
+            report.group(PARENT).add(end as usize);
+            report.cpu_ns += usage;
             return Ok(());
         };
-        told.cpu_ns += run(|| exec(&ends[turn]), end)?;
+        report.cpu_ns += run(|| exec(&ends[turn]), end)?;
         let mut last = program.name;
-        told.group(last).execs += 1;
+        report.group(last).execs += 1;
         if let Some(next) = program.next {
-            told.group(next).execs += 1;
+            report.group(next).execs += 1;
             last = next;
         }
-        told.group(last).add(end as usize);
+        report.group(last).add(end as usize);
         Ok(())
     }
 }

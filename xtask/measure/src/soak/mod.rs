@@ -29,7 +29,7 @@ use clap::{Args, value_parser};
 use flat::Holding;
 pub(crate) use generator::{LOAD, main as load};
 use programs::Programs;
-use truth::Told;
+use truth::Report;
 
 use crate::bench::subject::{Launch, Subject};
 use crate::{command, setup, workspace};
@@ -105,15 +105,15 @@ impl Soak {
         let mut holdings = Vec::new();
         for minute in 1..=minutes {
             programs.go_on(STRETCH)?;
-            let told = loop {
-                match programs.told_within(SCRAPE)? {
-                    Some(told) => break told,
+            let report = loop {
+                match programs.report_within(SCRAPE)? {
+                    Some(report) => break report,
                     None => drop(watch.scrape()?),
                 }
             };
-            let (body, took) = watch.scrape_until_true(&told)?;
+            let (body, took) = watch.scrape_until_true(&report)?;
             let holding = Holding::of(&agent, &body)?;
-            table.add(&line(minute, &told, &body, &holding, took))?;
+            table.add(&line(minute, &report, &body, &holding, took))?;
             holdings.push(holding);
         }
         flat::judge(&holdings)?;
@@ -124,13 +124,13 @@ impl Soak {
     }
 }
 
-fn line(minute: u32, told: &Told, body: &str, holding: &Holding, took: Duration) -> String {
+fn line(minute: u32, report: &Report, body: &str, holding: &Holding, took: Duration) -> String {
     let found_ns = truth::groups_cpu_ns(body);
     format!(
         "| {minute} | {} | {:.3} | {:+.3} % | {} | {:.2} | {} | {:.4} | {:.3} | {:.1} |\n",
-        told.ended(),
-        told.cpu_ns / 1e9,
-        (found_ns / told.cpu_ns - 1.0) * 100.0,
+        report.ended(),
+        report.cpu_ns / 1e9,
+        (found_ns / report.cpu_ns - 1.0) * 100.0,
         truth::unconfirmed(body),
         holding.resident_bytes as f64 / 1e6,
         holding.descriptors,
@@ -172,11 +172,11 @@ impl<'a> Watch<'a> {
     }
 
     /// The first exposition with true values, from a healthy agent, and the time until it came.
-    fn scrape_until_true(&mut self, told: &Told) -> Result<(String, Duration)> {
+    fn scrape_until_true(&mut self, report: &Report) -> Result<(String, Duration)> {
         let begun = Instant::now();
         loop {
             let body = self.scrape()?;
-            match told
+            match report
                 .check(&body)
                 .and_then(|()| truth::check_books(&body))
                 .and_then(|()| self.is_well())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::generator::{self, PARENT};
-use super::truth::Told;
+use super::truth::Report;
 
 /// Copies this program under the names of the programs, because a process has the name of the file that it was started from.
 pub(super) fn install(folder: &Path) -> Result<()> {
@@ -28,7 +28,7 @@ pub(super) fn install(folder: &Path) -> Result<()> {
 pub(super) struct Programs {
     child: Child,
     input: Option<ChildStdin>,
-    told: Receiver<String>,
+    report: Receiver<String>,
 }
 
 impl Programs {
@@ -41,7 +41,7 @@ impl Programs {
             .spawn()
             .context("start the generator")?;
         let output = child.stdout.take().context("the generator has no output")?;
-        let (sender, told) = channel();
+        let (sender, report) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -52,7 +52,7 @@ impl Programs {
         Ok(Self {
             input: child.stdin.take(),
             child,
-            told,
+            report,
         })
     }
 
@@ -63,11 +63,12 @@ impl Programs {
     }
 
     /// The report since the generator's start, once it pauses.
-    pub(super) fn told_within(&self, time: Duration) -> Result<Option<Told>> {
-        match self.told.recv_timeout(time) {
+    pub(super) fn report_within(&self, time: Duration) -> Result<Option<Report>> {
+        match self.report.recv_timeout(time) {
             Ok(line) => {
-                let told = Told::parse(&line);
-                told.map(Some)
+                let report = Report::parse(&line);
+                report
+                    .map(Some)
                     .with_context(|| format!("the generator said {line:?}"))
             }
             Err(RecvTimeoutError::Timeout) => Ok(None),

@@ -1,6 +1,6 @@
 //! A process that lives for the whole soak, and the CPU that each of its threads uses: `soak generate FOLDER reside`.
 //!
-//! It reads lines with one word. `work`: every thread of [`THREADS`] uses some CPU, and a thread [`BRIEF`] begins. `tell`: this
+//! It reads lines with one word. `work`: every thread of [`THREADS`] uses some CPU, and a thread [`BRIEF`] begins. `report`: this
 //! thread ends, and one line of output has the CPU of the process and of each other thread since their start, in nanoseconds. So
 //! the name [`BRIEF`] has no thread in a pause, and has one again in the next stretch: its counters must not have fallen
 //! meanwhile. The process ends with its input.
@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::generator::LOAD;
-use super::truth::Told;
+use super::truth::Report;
 use crate::bench::usage;
 
 /// Group name of the process.
@@ -57,9 +57,9 @@ impl Resident {
         writeln!(self.input, "work").context("the resident is gone")
     }
 
-    /// Adds the CPU that it has used to `told`.
-    pub(super) fn tell(&mut self, told: &mut Told) -> Result<()> {
-        writeln!(self.input, "tell").context("the resident is gone")?;
+    /// Adds the CPU that it has used to `report`.
+    pub(super) fn report(&mut self, report: &mut Report) -> Result<()> {
+        writeln!(self.input, "report").context("the resident is gone")?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         let used: Vec<f64> = line
@@ -70,9 +70,9 @@ impl Resident {
             bail!("the resident ended");
         };
         ensure!(threads.len() == THREADS.len(), "the resident said {line:?}");
-        told.cpu_ns += whole_ns;
+        report.cpu_ns += whole_ns;
         for (name, ns) in THREADS.iter().zip(threads) {
-            told.set_thread(NAME, name, *ns);
+            report.set_thread(NAME, name, *ns);
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ pub(super) fn reside() -> Result<()> {
                 let thread = Builder::new().name(BRIEF.to_owned()).spawn(life)?;
                 brief = Some((end, thread));
             }
-            "tell" => {
+            "report" => {
                 if let Some((end, thread)) = brief.take() {
                     drop(end);
                     thread.join().ok().context("a thread panicked")?;

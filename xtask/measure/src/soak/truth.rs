@@ -39,7 +39,7 @@ impl Lives {
 /// All counts since the generator's start, as one line: CPU in nanoseconds, then `NAME=FORKS,EXECS,SUCCESS,FAILURE,SIGNAL` for
 /// each name, and `NAME/THREAD=NANOSECONDS` for each thread that stays.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Told {
+pub(super) struct Report {
     pub(super) cpu_ns: f64,
     groups: BTreeMap<String, Lives>,
     /// CPU in nanoseconds, by the names of the process and of the thread.
@@ -49,7 +49,7 @@ pub(super) struct Told {
 /// CPU time of a thread that `/proc` cuts to ticks, of user and system time each, nanoseconds; the iterator cuts none.
 const THREAD_CUT_NS: f64 = 20e6;
 
-impl Told {
+impl Report {
     pub(super) fn group(&mut self, name: &str) -> &mut Lives {
         self.groups.entry(name.to_owned()).or_default()
     }
@@ -200,7 +200,7 @@ pub(super) fn check_books(body: &str) -> Result<()> {
     Ok(())
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Report {
     fn fmt(&self, line: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(line, "{}", self.cpu_ns)?;
         for (name, lives) in &self.groups {
@@ -263,18 +263,18 @@ fn counters(body: &str) -> impl Iterator<Item = (String, f64)> {
 mod tests {
     use super::*;
 
-    fn told() -> Told {
-        let mut told = Told {
+    fn report() -> Report {
+        let mut report = Report {
             cpu_ns: 2e9,
-            ..Told::default()
+            ..Report::default()
         };
-        *told.group("a") = Lives {
+        *report.group("a") = Lives {
             forks: 1,
             execs: 2,
             exits: [1, 0, 1],
         };
-        told.set_thread("a", "t", 1e9);
-        told
+        report.set_thread("a", "t", 1e9);
+        report
     }
 
     const TRUE: &str = "\
@@ -292,8 +292,8 @@ namedprocess_namegroup_thread_cpu_seconds_total{groupname=\"a\",mode=\"user\",th
 
     #[test]
     fn report_is_one_line_and_parses_back() {
-        let line = told().to_string();
-        assert_eq!(Told::parse(&line).expect("our own"), told(), "{line}");
+        let line = report().to_string();
+        assert_eq!(Report::parse(&line).expect("our own"), report(), "{line}");
         for wrong in [
             "",
             "5",
@@ -304,13 +304,13 @@ namedprocess_namegroup_thread_cpu_seconds_total{groupname=\"a\",mode=\"user\",th
             "5 a/t=x",
             "x a=1,2,3,4,5",
         ] {
-            assert!(Told::parse(wrong).is_err(), "{wrong}");
+            assert!(Report::parse(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn a_missing_exec_or_second_is_found() {
-        told().check(TRUE).expect("it is true");
+    fn missing_exec_or_second_is_found() {
+        report().check(TRUE).expect("it is true");
         for (from, to) in [
             (
                 "execs_total{groupname=\"a\"} 2",
@@ -325,12 +325,12 @@ namedprocess_namegroup_thread_cpu_seconds_total{groupname=\"a\",mode=\"user\",th
         ] {
             let wrong = TRUE.replace(from, to);
             assert_ne!(wrong, TRUE);
-            assert!(told().check(&wrong).is_err(), "{wrong}");
+            assert!(report().check(&wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn a_counter_that_falls_or_goes_is_found() {
+    fn counter_that_falls_or_goes_is_found() {
         let body = |value: u32| format!("# TYPE c counter\nc{{x=\"1\"}} {value}\n");
         let mut before = HashMap::new();
         for value in [1, 1, 5] {
