@@ -21,7 +21,7 @@ pub(crate) fn main(words: &[String]) -> Result<()> {
     let promtool = unpacked(&["prometheus"], 40, "usr/bin/promtool")?;
     // For the Python of bookworm and of newer suites.
     let client = unpacked(
-        &["python3-prometheus-client", "python3-decorator"],
+        &["python3-decorator", "python3-prometheus-client"],
         1,
         "usr/lib/python3/dist-packages/prometheus_client",
     )?;
@@ -46,9 +46,9 @@ pub(crate) fn nats_server() -> Result<PathBuf> {
     unpacked(&["nats-server"], 4, "usr/sbin/nats-server")
 }
 
-/// The path of a file from packages of Debian's oldest suite, whose builds run on newer ones, too.
+/// The path of a file of the last of these packages of Debian's oldest suite, whose builds run on newer ones, too.
 fn unpacked(packages: &[&str], megabytes: u32, file: &str) -> Result<PathBuf> {
-    let folder = workspace::target_dir().join(packages[0]);
+    let folder = workspace::target_dir().join(packages.join("-"));
     debian::fetch(&folder, "bookworm", packages, megabytes, file)
 }
 

@@ -1,9 +1,12 @@
 //! The architectures of packages and images.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::setup::{self, Requirement};
+use crate::{command, workspace};
 
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -29,6 +32,15 @@ const ARM64: &Target = &Target {
     debian_arch: "arm64",
     requirements: setup::STATIC_ARM_BINARY,
 };
+
+/// Builds the agent for a triple as users get it, and returns its path.
+pub(crate) fn build(triple: &str) -> Result<PathBuf> {
+    let mut cargo = workspace::cargo_with_ebpf();
+    cargo.args(["build", "--release", "--package", "headcount"]);
+    command::run(cargo.args(["--target", triple]))?;
+    let built = workspace::target_dir().join(triple);
+    Ok(built.join("release/headcount"))
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct Targets {

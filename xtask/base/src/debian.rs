@@ -103,7 +103,7 @@ impl Apt {
     }
 }
 
-/// The path of a file of the first of these packages. They are fetched and unpacked below the folder `root` in `folder`, if that
+/// The path of a file of the last of these packages. They are fetched and unpacked below the folder `root` in `folder`, if that
 /// file is not there yet.
 pub fn fetch(
     folder: &Path,

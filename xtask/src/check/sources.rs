@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use fs_err as fs;
 use proc_macro2::{Delimiter, Group, LexError, TokenStream, TokenTree};
+
+use crate::workspace;
 
 /// The members of the workspace.
 const MEMBERS: &[&str] = &["agent", "agent-common", "agent-ebpf", "xtask"];
@@ -27,17 +29,18 @@ impl Source {
         }
     }
 
-    /// All files, sorted by path. It does not ask git, which refuses to work if another user owns the checkout.
+    /// All files. It does not ask git, which refuses to work if another user owns the checkout.
     pub(super) fn read_all(root: &Path) -> Result<Vec<Self>> {
         let mut files = Vec::new();
         for member in MEMBERS {
             find_files(&root.join(member), &mut files)?;
         }
-        files.sort();
         let read = |file: &PathBuf| {
-            let text = fs::read_to_string(file)?;
             let path = file.strip_prefix(root).unwrap_or(file);
-            Ok(Self::new(&path.to_string_lossy(), &text))
+            Ok(Self::new(
+                &path.to_string_lossy(),
+                &fs::read_to_string(file)?,
+            ))
         };
         files.iter().map(read).collect()
     }
@@ -54,18 +57,11 @@ impl Source {
 
 /// Adds every Rust file below `folder`, except the build output of a cargo-fuzz that was called by hand.
 fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder)?;
-    for entry in entries {
-        let path = entry
-            .with_context(|| format!("list {}", folder.display()))?
-            .path();
-        if path.ends_with("fuzz/target") {
-            continue;
-        }
-        if path.is_dir() {
-            find_files(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+    for path in workspace::entries(folder)? {
+        if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
+        } else if path.is_dir() && !path.ends_with("fuzz/target") {
+            find_files(&path, files)?;
         }
     }
     Ok(())

@@ -122,22 +122,13 @@ mod tests {
         tarball::write(target, &release, &built, folder).expect("a tarball");
         deb::write(target, &release, &built, folder).expect("a .deb");
         rpm::write(target, &release, &built, folder).expect("an .rpm");
-        let mut found: Vec<_> = fs::read_dir(folder)
-            .expect("the folder")
-            .flatten()
-            .filter(|entry| {
-                entry.path().is_file() && entry.file_name().to_string_lossy().contains("1.2.3")
-            })
-            .map(|entry| {
-                (
-                    entry.file_name().to_string_lossy().into_owned(),
-                    fs::read(entry.path()),
-                )
-            })
-            .map(|(name, bytes)| (name, bytes.expect("a package")))
-            .collect();
-        found.sort();
-        found
+        let is_package = |name: &str| name.contains("1.2.3");
+        let files = workspace::entries(folder).expect("the folder").into_iter();
+        let named = files.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path)));
+        named
+            .filter(|(name, path)| is_package(name) && path.is_file())
+            .map(|(name, path)| (name, fs::read(path).expect("a package")))
+            .collect()
     }
 
     #[test]

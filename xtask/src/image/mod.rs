@@ -18,8 +18,8 @@ use clap::Args;
 use fs_err as fs;
 use layout::Image;
 
-use crate::target::{AMD64, Target, Targets};
-use crate::{command, setup, workspace};
+use crate::target::{self, AMD64, Target, Targets};
+use crate::{setup, workspace};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -57,18 +57,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
 fn write(targets: &[&Target], archive: &Path) -> Result<()> {
     let mut images = Vec::new();
     for target in targets {
-        command::run(workspace::cargo_with_ebpf().args([
-            "build",
-            "--release",
-            "--package",
-            "headcount",
-            "--target",
-            target.triple,
-        ]))?;
-        let built = workspace::target_dir().join(target.triple);
         images.push(Image {
             architecture: target.debian_arch,
-            files: files(&built.join("release/headcount"))?,
+            files: files(&target::build(target.triple)?)?,
         });
     }
     let bytes = layout::archive(&images, env!("CARGO_PKG_VERSION"))?;

@@ -8,11 +8,11 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use fs_err as fs;
 use serde_json::Value;
 
@@ -40,8 +40,7 @@ pub(super) fn run(archive: &Path) -> Result<()> {
     // The container starts before the agent, as most containers of a node do.
     let mut workload = Workload::start(&folder.join(LINKS), SHORT)?;
     let passenger = Passenger::start()?;
-    let mut agent = Running::start(&runc, &bundle)?;
-    agent.wait_for_address()?;
+    let agent = Running::start(&runc, &bundle)?;
     check(&agent, &mut workload)?;
     check_passenger(&agent)?;
     drop(passenger);
@@ -83,13 +82,13 @@ struct Running {
     runc: PathBuf,
     state: PathBuf,
     child: Child,
-    log: Option<BufReader<ChildStderr>>,
     /// Log lines about files that it could not read.
-    unread: Arc<Mutex<Vec<String>>>,
+    unread: Receiver<String>,
     address: String,
 }
 
 impl Running {
+    /// Starts the container and waits until the agent listens.
     fn start(runc: &Path, bundle: &Path) -> Result<Self> {
         let state = bundle.with_file_name("state");
         // Removes a container that a killed run left behind.
@@ -109,44 +108,27 @@ impl Running {
             .stderr(Stdio::piped());
         println!("+ {}", command::show(&command));
         let mut child = command.spawn().context("start runc")?;
-        let log = BufReader::new(child.stderr.take().context("no standard error")?);
+        let log = child.stderr.take().context("no standard error")?;
+        let mut log = BufReader::new(log).lines().map_while(Result::ok);
+        let mut seen = String::new();
+        let address = log.by_ref().find_map(|line| {
+            seen.push_str(&format!("{line}\n"));
+            let (_, address) = line.split_once("http://")?;
+            Some(address.split('/').next()?.to_owned())
+        });
+        let address = address.with_context(|| format!("it ended before it listened:\n{seen}"))?;
+        let (sender, unread) = channel();
+        std::thread::spawn(move || {
+            let mut lines = log.filter(|line| line.contains("cannot read"));
+            lines.try_for_each(|line| sender.send(line))
+        });
         Ok(Self {
             runc: runc.to_owned(),
             state,
             child,
-            log: Some(log),
-            unread: Arc::default(),
-            address: String::new(),
+            unread,
+            address,
         })
-    }
-
-    /// Reads its log up to the line with its address; a thread reads the rest.
-    fn wait_for_address(&mut self) -> Result<()> {
-        let mut log = self.log.take().context("its log is read already")?;
-        let mut line = String::new();
-        let mut all = String::new();
-        while log.read_line(&mut line).context("read its log")? > 0 {
-            if let Some((_, rest)) = line.split_once("http://") {
-                let address = rest.split('/').next().unwrap_or_default();
-                self.address = address.to_owned();
-                self.keep_unread(log);
-                return Ok(());
-            }
-            all.push_str(&std::mem::take(&mut line));
-        }
-        bail!("it ended before it listened:\n{all}")
-    }
-
-    fn keep_unread(&self, log: BufReader<ChildStderr>) {
-        let unread = Arc::clone(&self.unread);
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                if line.contains("cannot read") {
-                    let mut unread = unread.lock().unwrap_or_else(PoisonError::into_inner);
-                    unread.push(line);
-                }
-            }
-        });
     }
 
     /// Process id of the agent.
@@ -162,20 +144,16 @@ impl Running {
     /// Fails unless the log shows, for the given number of failed readings, a reason other than missing rights: a timeout, as on
     /// a machine that stood still for a moment, or a file that is also refused to this program, which runs as root.
     fn not_by_rights(&self, failed: u64) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_excused = |line: &str| line.contains("timed out") || is_refused_to_root(line);
-            if let Some(line) = unread.iter().find(|line| !is_excused(line)) {
-                bail!("its log says: {line}");
-            }
-            if unread.len() as u64 >= failed {
-                return Ok(());
-            }
-            ensure!(Instant::now() < deadline, "its log does not say why");
-            drop(unread);
-            std::thread::sleep(Duration::from_millis(10));
+        let is_excused = |line: &str| line.contains("timed out") || is_refused_to_root(line);
+        for _ in 0..failed {
+            let line = self.unread.recv_timeout(PATIENCE);
+            let line = line.context("its log does not say why")?;
+            ensure!(is_excused(&line), "its log says: {line}");
         }
+        for line in self.unread.try_iter() {
+            ensure!(is_excused(&line), "its log says: {line}");
+        }
+        Ok(())
     }
 
     /// The body of an answer of status 200.

@@ -33,7 +33,7 @@ use machines::Machine;
 use results::Finding;
 use serde_json::Value;
 
-use crate::{command, setup, side_by_side, workspace};
+use crate::{command, setup, side_by_side, target, workspace};
 
 /// How the line starts that the tests end with: `HEADCOUNT-VM-RESULT: 12 passed, 0 failed`.
 const RESULT: &str = "HEADCOUNT-VM-RESULT: ";
@@ -143,16 +143,13 @@ type Guests = HashMap<&'static str, Guest>;
 
 /// Builds both. The tests have a profile of their own: optimizing all that they are linked with takes longer than it saves.
 fn build(triple: &str) -> Result<Guest> {
-    // Later there may be another one.
+    // The tests may end after another commit.
     let mut git = Command::new("git");
     git.args(["describe", "--always", "--dirty", "--exclude=*"])
         .current_dir(workspace::root());
     let commit = command::read(&mut git).unwrap_or_else(|_| "unknown".to_owned());
     let commit = commit.trim().to_owned();
-    // The binary of the image: users get the same.
-    let mut cargo = workspace::cargo_with_ebpf();
-    cargo.args(["build", "--release", "--package", "headcount"]);
-    command::run(cargo.args(["--target", triple]))?;
+    let agent = target::build(triple)?;
     let mut cargo = workspace::cargo_with_ebpf();
     cargo
         .args(["test", "--no-run", "--profile", "guest", "--target", triple])
@@ -163,10 +160,9 @@ fn build(triple: &str) -> Result<Guest> {
     let messages = command::read(&mut cargo)?;
     let tests =
         executable(&messages).context("cargo names no executable for the test target `live`")?;
-    let built = workspace::target_dir().join(triple);
     Ok(Guest {
         tests,
-        agent: built.join("release/headcount"),
+        agent,
         commit,
     })
 }
