@@ -42,12 +42,12 @@ const MOST_REDIRECTS: usize = 3;
 /// A question to an instance.
 #[derive(Debug, Clone)]
 pub(in crate::targets) struct InstanceRequest {
-    pub(in crate::targets) place: HostPort,
-    /// The addresses of `place`, in the order in which they are tried.
+    pub(in crate::targets) target: HostPort,
+    /// The addresses of `target`, in the order in which they are tried.
     pub(in crate::targets) addresses: Vec<SocketAddr>,
     /// The certificate that it must show; `None`: plain HTTP.
     pub(in crate::targets) tls: Option<InstanceTls>,
-    /// The value of the header `Host`; `None`: `place`.
+    /// The value of the header `Host`; `None`: `target`.
     pub(in crate::targets) host: Option<HeaderValue>,
     pub(in crate::targets) path: PathAndQuery,
     pub(in crate::targets) accept: HeaderValue,
@@ -172,7 +172,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
             StatusCode::OK => Ok(Said::Body(
                 read(answer, RoomyBody::new(request.most_bytes, room)).await?,
             )),
-            status if status.is_redirection() => same_place(&answer, request).map(Said::Redirect),
+            status if status.is_redirection() => same_target(&answer, request).map(Said::Redirect),
             status => Ok(Said::Status(status)),
         },
     );
@@ -212,7 +212,7 @@ fn head(request: &InstanceRequest, own: SocketAddr) -> Result<Request<Empty<Byte
 fn host(request: &InstanceRequest) -> Result<HeaderValue, Failure> {
     match &request.host {
         Some(host) => Ok(host.clone()),
-        None => text(request.place.to_string()),
+        None => text(request.target.to_string()),
     }
 }
 
@@ -224,7 +224,7 @@ fn text(value: String) -> Result<HeaderValue, Failure> {
 ///
 /// # Errors
 /// [`Failure::Redirected`]: it is not a path of the same host and port.
-fn same_place(
+fn same_target(
     answer: &Response<Incoming>,
     request: &InstanceRequest,
 ) -> Result<PathAndQuery, Failure> {
@@ -236,7 +236,8 @@ fn same_place(
         (None, None) => true,
         (Some(scheme), Some(there)) if scheme == request.scheme() => {
             let port = there.port_u16().unwrap_or(usual);
-            port == request.place.port() && there.host().eq_ignore_ascii_case(&request.place.host())
+            port == request.target.port()
+                && there.host().eq_ignore_ascii_case(&request.target.host())
                 || request
                     .host
                     .as_ref()

@@ -46,7 +46,7 @@ fn listener() -> (TcpListener, SocketAddr) {
 
 fn request(address: SocketAddr) -> InstanceRequest {
     InstanceRequest {
-        place: address.into(),
+        target: address.into(),
         addresses: vec![address],
         tls: None,
         host: None,

@@ -83,16 +83,16 @@ impl Authorities {
         Ok(Self(Arc::new(config)))
     }
 
-    /// The certificate that an instance must show: one for `name`, by default for the host of `place`.
+    /// The certificate that an instance must show: one for `name`, by default for the host of `target`.
     ///
     /// # Errors
     /// [`Failure::Insecure`]: a certificate cannot have that name.
     pub(in crate::targets) fn expect(
         &self,
         name: Option<&str>,
-        place: &HostPort,
+        target: &HostPort,
     ) -> Result<InstanceTls, Failure> {
-        let name = match (name.or(place.name()), place) {
+        let name = match (name.or(target.name()), target) {
             (None, HostPort::Address(address)) => ServerName::IpAddress(address.ip().into()),
             (name, _) => {
                 let name = name.unwrap_or_default().trim_end_matches('.');

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The agent asks instances until shortly before the deadline of the question, and merges the bodies that have arrived by then.
-//! Memory is bounded: [`FanInPlaces`] bounds the bodies of instances, [`LARGE_ANSWERS`] the answers that are being made, and the
+//! Memory is bounded: [`FanInAsker`] bounds the bodies of instances, [`LARGE_ANSWERS`] the answers that are being made, and the
 //! HTTP thread the answers that clients are reading. A question that gets no room before its deadline gets no answer, and is
 //! counted.
 
@@ -19,7 +19,7 @@ use hyper::http::uri::PathAndQuery;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::ask::{AskTerms, FanInPlaces};
+use super::ask::{AskTerms, FanInAsker};
 use super::broker::StoredPaths;
 use super::exporters::ExporterQuestions;
 use super::handle::{FanInQuestion, FanInReply, FanInRequest, MergedAnswer};
@@ -35,7 +35,7 @@ use crate::merge::{LabelConflict, MergeRules};
 use crate::targets::board::Board;
 use crate::targets::client::HostNames;
 
-/// Merges at the same time. After each merge, its place stays empty for as long as the CPU time of the merge, so merges use one
+/// Merges at the same time. After each merge, its slot stays empty for as long as the CPU time of the merge, so merges use one
 /// core at most.
 const MERGES: usize = 2;
 /// Large answers that are being made or wait for room in the HTTP thread. Further ones wait.
@@ -61,7 +61,7 @@ pub(crate) struct FanInAnswers {
     pub(super) stored: Option<StoredPaths>,
     config: FanInConfig,
     paths: AllowedPaths,
-    places: FanInPlaces,
+    asker: FanInAsker,
     merges: Arc<Semaphore>,
     large: Arc<Semaphore>,
     under_way: RefCell<Vec<UnderWay>>,
@@ -90,7 +90,7 @@ impl FanInAnswers {
         let processes = config.asks_processes.then(processes);
         Self {
             sources: Sources::new(config, &names),
-            places: FanInPlaces::new(config, names, processes.clone()),
+            asker: FanInAsker::new(config, names, processes.clone()),
             processes,
             paths: AllowedPaths::new(&config.allowed_paths),
             stored,
@@ -208,7 +208,7 @@ impl FanInAnswers {
             may_authorize: self.may_authorize(instance),
             path: path_of(instance),
         };
-        let mut asked = self.places.ask_all(instances, request, terms, end).await;
+        let mut asked = self.asker.ask_all(instances, request, terms, end).await;
         asked.extend(exporters.failed);
         self.totals
             .borrow_mut()

@@ -1,9 +1,9 @@
 //! Asks the instances of an application, within bounds that all questions share.
 //!
 //! * Instances at the same time: `limits.at_once` in all, three quarters of that for one question, and for one application its
-//!   share ([`FanInShares`]). So other questions have places left even while all instances of an application hang. Further
+//!   share ([`FanInShares`]). So other questions have slots left even while all instances of an application hang. Further
 //!   instances wait.
-//! * Time of each instance: an equal share, so that instances that hang leave time for those that wait for a place. If an
+//! * Time of each instance: an equal share, so that instances that hang leave time for those that wait for a slot. If an
 //!   instance has a host name, the resolver may take at most half of that time.
 //! * Bytes of bodies in memory: twice `limits.answer_bytes` plus `limits.instance_bytes`. A body beyond the share of its
 //!   application fails with [`Failure::Limit`].
@@ -75,7 +75,7 @@ struct InstanceQuestion {
 }
 
 /// The bounds that all questions share.
-pub(super) struct FanInPlaces {
+pub(super) struct FanInAsker {
     limits: FanInLimits,
     /// `None`: instances with TLS fail.
     authorities: Option<Authorities>,
@@ -85,7 +85,7 @@ pub(super) struct FanInPlaces {
     processes: Option<Rc<NodeProcesses>>,
 }
 
-impl FanInPlaces {
+impl FanInAsker {
     /// Reads the authorities that may sign certificates of instances.
     pub(super) fn new(
         config: &FanInConfig,
@@ -129,14 +129,14 @@ impl FanInPlaces {
             let Some(first) = contenders.first() else {
                 continue;
             };
-            // An instance gets a task only when it has a place, because a task takes 7 KB.
+            // An instance gets a task only when it has a slot, because a task takes 7 KB.
             let share = self.shares.of_instance(first);
-            let place = async {
+            let slot = async {
                 // The semaphore is never closed.
                 let of_question = Arc::clone(&of_question).acquire_owned().await.ok();
-                (of_question, share.place().await)
+                (of_question, share.slot().await)
             };
-            let Ok(place) = timeout_at(end, place).await else {
+            let Ok(slot) = timeout_at(end, slot).await else {
                 asked.push(Some(late(Arc::clone(first), None)));
                 continue;
             };
@@ -148,7 +148,7 @@ impl FanInPlaces {
                 .collect();
             let (names, processes) = (Rc::clone(&self.names), self.processes.clone());
             questions.spawn_local(async move {
-                let _place = place;
+                let _slot = slot;
                 (
                     index,
                     ask(contenders, &names, processes.as_deref(), deadline).await,
@@ -157,9 +157,9 @@ impl FanInPlaces {
         }
         while let Some(answered) = questions.join_next().await {
             if let Ok((index, one)) = answered
-                && let Some(place) = asked.get_mut(index)
+                && let Some(entry) = asked.get_mut(index)
             {
-                *place = one;
+                *entry = one;
             }
         }
         asked.into_iter().flatten().collect()
@@ -199,7 +199,7 @@ impl FanInPlaces {
         };
         let accept = if request.is_plain_only { PLAIN } else { ANY };
         Ok(InstanceRequest {
-            place: instance.address.clone(),
+            target: instance.address.clone(),
             addresses: Vec::new(),
             tls,
             host: host.transpose().map_err(|_| Failure::Malformed)?,

@@ -70,7 +70,7 @@ impl Gorouter {
         let request = self.request.clone()?;
         let now = Instant::now();
         let resolved = now + deadline.saturating_duration_since(now) / 2;
-        let addresses = self.names.addresses(&request.place, resolved).await;
+        let addresses = self.names.addresses(&request.target, resolved).await;
         let request = InstanceRequest {
             addresses: addresses.map_err(|failure| fault(failure, failure.to_string()))?,
             deadline,
@@ -118,7 +118,7 @@ fn request(config: &GorouterConfig, ca_file: Option<&Path>) -> Result<InstanceRe
         }
     };
     Ok(InstanceRequest {
-        place: config.address.clone(),
+        target: config.address.clone(),
         addresses: Vec::new(),
         tls,
         host: None,

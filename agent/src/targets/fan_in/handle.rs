@@ -57,29 +57,29 @@ pub(crate) enum FanInReply {
     PathNotAllowed,
 }
 
-/// A merged answer. A large one keeps its place among the large answers until it is taken.
+/// A merged answer. A large one keeps its slot among the large answers until it is taken.
 #[derive(Debug, Clone)]
 pub(crate) struct MergedAnswer {
     body: Bytes,
-    /// The place of a large answer.
-    place: Option<Arc<OwnedSemaphorePermit>>,
+    /// The slot of a large answer.
+    slot: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl MergedAnswer {
-    /// `place`: the place of a large answer.
-    pub(super) fn new(body: Bytes, place: Option<OwnedSemaphorePermit>) -> Self {
+    /// `slot`: the slot of a large answer.
+    pub(super) fn new(body: Bytes, slot: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             body,
-            place: place.map(Arc::new),
+            slot: slot.map(Arc::new),
         }
     }
 
     /// Whether the caller must have room for the answer before it takes it.
     pub(crate) const fn is_large(&self) -> bool {
-        self.place.is_some()
+        self.slot.is_some()
     }
 
-    /// The body. The place is free when all requests that share the answer have taken it.
+    /// The body. The slot is free when all requests that share the answer have taken it.
     pub(crate) fn take(self) -> Bytes {
         self.body
     }

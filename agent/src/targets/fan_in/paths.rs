@@ -26,7 +26,7 @@ pub(super) struct AllowedPaths {
     /// The first rule of each application, by its text in lower case.
     rules: BTreeMap<String, usize>,
     /// The look-up that finds the addresses for which each rule holds, with the number of the rule.
-    places: Vec<(WantedInstances, usize)>,
+    look_ups: Vec<(WantedInstances, usize)>,
 }
 
 /// The rules, applied to the table of one question.
@@ -47,9 +47,11 @@ impl AllowedPaths {
             let paths = rule.paths.iter().filter_map(|path| path.parse().ok());
             allowed.paths.push(paths.collect());
             allowed.rules.entry(text.to_lowercase()).or_insert(index);
-            let places = [WantedInstances::named(text), WantedInstances::route(text)];
-            let places = places.into_iter().flatten();
-            allowed.places.extend(places.map(|place| (place, index)));
+            let look_ups = [WantedInstances::named(text), WantedInstances::route(text)];
+            let look_ups = look_ups.into_iter().flatten();
+            allowed
+                .look_ups
+                .extend(look_ups.map(|look_up| (look_up, index)));
         }
         allowed
     }
@@ -62,8 +64,8 @@ impl AllowedPaths {
     ) -> QuestionPaths<'a> {
         let now = Instant::now();
         let mut by_address = BTreeMap::new();
-        for (place, rule) in &self.places {
-            for instance in table.look_up(place, now) {
+        for (look_up, rule) in &self.look_ups {
+            for instance in table.look_up(look_up, now) {
                 by_address.entry(instance.address.clone()).or_insert(*rule);
             }
         }

@@ -1,9 +1,9 @@
-//! The share of each application in two common bounds: places for instances that are asked at the same time, and memory for
+//! The share of each application in two common bounds: slots for instances that are asked at the same time, and memory for
 //! bodies. The node's own processes of one user count as one application, because a process may choose the name of its group.
 //!
-//! An application takes a place only while it holds fewer than [`OF_FREE`] times the number of free places: at most three
-//! quarters of all if it is alone. So applications that hang always leave places for others; the more of them hang, the fewer
-//! places are left. [`BodyRoom`] has a similar rule for memory.
+//! An application takes a slot only while it holds fewer than [`OF_FREE`] times the number of free slots: at most three
+//! quarters of all if it is alone. So applications that hang always leave slots for others; the more of them hang, the fewer
+//! slots are left. [`BodyRoom`] has a similar rule for memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 use super::table::{FanInApplication, FanInInstance};
 use crate::targets::client::BodyRoom;
 
-/// Most places of an application, as a multiple of the free places.
+/// Most slots of an application, as a multiple of the free slots.
 const OF_FREE: usize = 3;
 
 /// Both bounds, and the share of each application. It lives on the targets thread.
 #[derive(Debug)]
 pub(super) struct FanInShares {
-    places: Rc<FreePlaces>,
+    slots: Rc<FreeSlots>,
     room: BodyRoom,
     owners: RefCell<HashMap<ShareOwner, FanInShare>>,
 }
@@ -38,27 +38,27 @@ enum ShareOwner {
 #[derive(Debug, Clone)]
 pub(super) struct FanInShare {
     pub(super) room: BodyRoom,
-    places: Rc<FreePlaces>,
-    /// Places that the application holds.
+    slots: Rc<FreeSlots>,
+    /// Slots that the application holds.
     held: Rc<Cell<usize>>,
 }
 
 #[derive(Debug)]
-struct FreePlaces {
+struct FreeSlots {
     count: Cell<usize>,
     freed: Notify,
 }
 
-/// A place. It is free again when this is dropped.
+/// A slot. It is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct InstancePlace(FanInShare);
+pub(super) struct InstanceSlot(FanInShare);
 
 impl FanInShares {
-    /// `places`: instances asked at the same time, in all. `room`: bytes of all bodies.
-    pub(super) fn of(places: usize, room: usize) -> Self {
+    /// `slots`: instances asked at the same time, in all. `room`: bytes of all bodies.
+    pub(super) fn of(slots: usize, room: usize) -> Self {
         Self {
-            places: Rc::new(FreePlaces {
-                count: Cell::new(places),
+            slots: Rc::new(FreeSlots {
+                count: Cell::new(slots),
                 freed: Notify::new(),
             }),
             room: BodyRoom::of(room),
@@ -78,7 +78,7 @@ impl FanInShares {
         }
         let share = owners.entry(owner).or_insert_with(|| FanInShare {
             room: self.room.share(),
-            places: Rc::clone(&self.places),
+            slots: Rc::clone(&self.slots),
             held: Rc::default(),
         });
         share.clone()
@@ -90,28 +90,28 @@ impl FanInShare {
         self.room.is_in_use() || Rc::strong_count(&self.held) > 1
     }
 
-    /// Waits for a place.
-    pub(super) async fn place(&self) -> InstancePlace {
+    /// Waits for a slot.
+    pub(super) async fn slot(&self) -> InstanceSlot {
         loop {
-            // Created before the check, so that no freed place is missed.
-            let freed = self.places.freed.notified();
-            let free = self.places.count.get();
+            // Created before the check, so that no freed slot is missed.
+            let freed = self.slots.freed.notified();
+            let free = self.slots.count.get();
             if self.held.get() < OF_FREE * free {
-                self.places.count.set(free - 1);
+                self.slots.count.set(free - 1);
                 self.held.set(self.held.get() + 1);
-                return InstancePlace(self.clone());
+                return InstanceSlot(self.clone());
             }
             freed.await;
         }
     }
 }
 
-impl Drop for InstancePlace {
+impl Drop for InstanceSlot {
     fn drop(&mut self) {
         let Self(share) = self;
         share.held.set(share.held.get() - 1);
-        share.places.count.set(share.places.count.get() + 1);
-        share.places.freed.notify_waiters();
+        share.slots.count.set(share.slots.count.get() + 1);
+        share.slots.freed.notify_waiters();
     }
 }
 
@@ -142,16 +142,16 @@ mod tests {
         }
     }
 
-    fn take(share: &FanInShare) -> Option<InstancePlace> {
+    fn take(share: &FanInShare) -> Option<InstanceSlot> {
         let mut context = Context::from_waker(Waker::noop());
-        match pin!(share.place()).poll(&mut context) {
-            Poll::Ready(place) => Some(place),
+        match pin!(share.slot()).poll(&mut context) {
+            Poll::Ready(slot) => Some(slot),
             Poll::Pending => None,
         }
     }
 
-    /// All places that the application can get.
-    fn take_all(shares: &FanInShares, application: &str) -> Vec<InstancePlace> {
+    /// All slots that the application can get.
+    fn take_all(shares: &FanInShares, application: &str) -> Vec<InstanceSlot> {
         let share = shares.of_instance(&instance(application));
         std::iter::from_fn(|| take(&share)).collect()
     }
@@ -161,23 +161,23 @@ mod tests {
         let shares = FanInShares::of(64, 0);
         let mut held = Vec::new();
         for (application, expected) in [("a", 48), ("a", 0), ("b", 12), ("c", 3), ("d", 1)] {
-            let places = take_all(&shares, application);
-            assert_eq!(places.len(), expected, "{application}");
-            held.push(places);
+            let slots = take_all(&shares, application);
+            assert_eq!(slots.len(), expected, "{application}");
+            held.push(slots);
         }
         drop(held);
         assert_eq!(take_all(&shares, "e").len(), 48);
     }
 
     #[test]
-    fn freed_place_goes_to_a_waiting_instance() {
+    fn freed_slot_goes_to_a_waiting_instance() {
         let shares = FanInShares::of(1, 0);
-        let places = take_all(&shares, "a");
+        let slots = take_all(&shares, "a");
         let other = shares.of_instance(&instance("b"));
-        let mut waiting = pin!(other.place());
+        let mut waiting = pin!(other.slot());
         let mut context = Context::from_waker(Waker::noop());
         assert!(waiting.as_mut().poll(&mut context).is_pending());
-        drop(places);
+        drop(slots);
         assert!(waiting.as_mut().poll(&mut context).is_ready());
     }
 
@@ -185,7 +185,7 @@ mod tests {
     fn application_that_holds_nothing_is_forgotten() {
         let shares = FanInShares::of(64, 0);
         for number in 0..100 {
-            let _place = take(&shares.of_instance(&instance(&number.to_string())));
+            let _slot = take(&shares.of_instance(&instance(&number.to_string())));
         }
         assert!(shares.owners.borrow().len() <= 2);
     }

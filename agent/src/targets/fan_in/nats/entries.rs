@@ -29,19 +29,19 @@ impl BusEntries {
     /// Adds or replaces an entry. Returns false if there is no room for it.
     pub(super) fn register(&mut self, routed: RoutedInstance, now: Instant) -> bool {
         let RoutedInstance { route, instance } = routed;
-        let place = (route, instance.address.clone());
-        if !self.has_room(&place, &instance) {
+        let key = (route, instance.address.clone());
+        if !self.has_room(&key, &instance) {
             if self.purged.is_some_and(|last| now < last + PURGE) {
                 return false;
             }
             self.purge(now);
-            if !self.has_room(&place, &instance) {
+            if !self.has_room(&key, &instance) {
                 return false;
             }
         }
-        let route = place.0.len();
-        self.text += size(&place.0, &instance);
-        let former = self.entries.insert(place, instance);
+        let route = key.0.len();
+        self.text += size(&key.0, &instance);
+        let former = self.entries.insert(key, instance);
         self.text -= former.map_or(0, |former| route + former.text());
         self.revision += 1;
         true
@@ -49,9 +49,9 @@ impl BusEntries {
 
     /// Removes an entry.
     pub(super) fn unregister(&mut self, routed: RoutedInstance) {
-        let place = (routed.route, routed.instance.address.clone());
-        if let Some(former) = self.entries.remove(&place) {
-            self.text -= size(&place.0, &former);
+        let key = (routed.route, routed.instance.address.clone());
+        if let Some(former) = self.entries.remove(&key) {
+            self.text -= size(&key.0, &former);
             self.revision += 1;
         }
     }
@@ -73,11 +73,11 @@ impl BusEntries {
         Some((self.revision, found))
     }
 
-    fn has_room(&self, place: &(String, HostPort), instance: &FanInInstance) -> bool {
-        let former = self.entries.get(place);
-        let freed = former.map_or(0, |former| size(&place.0, former));
-        let has_place = former.is_some() || self.entries.len() < MOST_INSTANCES;
-        has_place && self.text - freed + size(&place.0, instance) <= MOST_TEXT
+    fn has_room(&self, key: &(String, HostPort), instance: &FanInInstance) -> bool {
+        let former = self.entries.get(key);
+        let freed = former.map_or(0, |former| size(&key.0, former));
+        let is_within = former.is_some() || self.entries.len() < MOST_INSTANCES;
+        is_within && self.text - freed + size(&key.0, instance) <= MOST_TEXT
     }
 
     /// Removes expired entries.

@@ -65,7 +65,7 @@ pub(super) fn parse(text: &[u8], now: Instant) -> Result<FoundInstances, Message
         return Err(MessageFault::NoApplication);
     }
     let tls_port = message.tls_port.filter(|port| *port > 0);
-    let shown = place(
+    let shown = host_port(
         message.host.as_deref().unwrap_or_default(),
         tls_port.or(message.port).unwrap_or_default(),
     );
@@ -108,7 +108,7 @@ pub(super) fn parse(text: &[u8], now: Instant) -> Result<FoundInstances, Message
 }
 
 /// The text `ip:port`; `host` may also be a name.
-fn place(host: &str, port: u16) -> String {
+fn host_port(host: &str, port: u16) -> String {
     match host.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, port).to_string(),
         Err(_) => format!("{host}:{port}"),

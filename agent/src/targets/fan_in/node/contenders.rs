@@ -2,7 +2,7 @@
 //!
 //! Several network namespaces may have the same address, and any user can create one with the address of a pod. Only a connection
 //! shows to which of these namespaces the address leads. So the agent tries one process of each namespace, the oldest first. The
-//! bounds below keep each user from taking the places of others.
+//! bounds below keep each user from taking the room of others.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -48,13 +48,13 @@ impl Contenders {
             let of_users = others.iter().filter(|(_, user)| wanted(*user));
             of_users.count()
         };
-        let has_place = match user {
+        let has_room = match user {
             ROOT => count(&|other| other == ROOT) < OF_ROOT,
             _ => {
                 count(&|other| other == user) < OF_EACH && count(&|other| other != ROOT) < OF_OTHERS
             }
         };
-        if !has_place {
+        if !has_room {
             return Err(ProcessOutcome::Limit);
         }
         others.push((namespace, user));
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn users_places_at_an_address_are_bounded_and_leave_room_for_others() {
+    fn contenders_of_a_user_at_an_address_are_bounded_and_leave_room_for_others() {
         let mut contenders = Contenders::default();
         assert_eq!(admitted(&mut contenders, 1, 100), OF_EACH);
         assert_eq!(admitted(&mut contenders, 2, 1), 1);

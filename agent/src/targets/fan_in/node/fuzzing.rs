@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::reach::{NetworkPlace, TcpListening, is_forbidden, reached};
+use super::reach::{ListenerNamespace, TcpListening, is_forbidden, reached};
 use super::sockets::{Ipv4Leaves, TcpState, ipv6_address, socket_inode, tcp_socket};
 use crate::config::ScrapePort;
 
@@ -24,8 +24,8 @@ pub(crate) fn fan_in_network(input: &[u8]) {
     let ipv4 = leaves.found.into_iter().map(IpAddr::from);
     let its: Vec<IpAddr> = ipv4.chain(ipv6.into_iter().map(IpAddr::from)).collect();
     let own = &its[..its.len() / 2];
-    let place = NetworkPlace::Other { its: &its, own };
-    if let Ok((address, listener)) = reached(&listeners, ScrapePort::Auto, place) {
+    let namespace = ListenerNamespace::Other { its: &its, own };
+    if let Ok((address, listener)) = reached(&listeners, ScrapePort::Auto, namespace) {
         assert!(its.contains(&address.ip()) && !own.contains(&address.ip()));
         assert!(!is_forbidden(address.ip()));
         assert_eq!(address.port(), listener.address.port());

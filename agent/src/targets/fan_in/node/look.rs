@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::super::table::NodeListener;
 use super::contenders::Contenders;
-use super::reach::{NetworkPlace, NotAnInstance, TcpListening, reached};
+use super::reach::{ListenerNamespace, NotAnInstance, TcpListening, reached};
 use super::sockets::{TcpState, socket_inode};
 use super::tables::{MOST_CPU, addresses, namespace, sockets};
 use super::{ProcessOutcome, ScrapedInstance};
@@ -82,8 +82,8 @@ pub(super) fn look(host: &Host, scraped: &ScrapedProcesses, until: Instant) -> N
     for (index, (one, position)) in noted.iter().zip(positions).enumerate() {
         let admitted = looking.instance(one, index).and_then(|instance| {
             let listener = &instance.listener;
-            let place = (instance.address, listener.inode);
-            contenders.admit(place, one.namespace, one.user)?;
+            let listening = (instance.address, listener.inode);
+            contenders.admit(listening, one.namespace, one.user)?;
             Ok(instance)
         });
         match admitted {
@@ -145,8 +145,8 @@ struct Looking<'h> {
     until: Instant,
     owners: SubordinateUids,
     users: HashMap<u32, UserTaken>,
-    /// Places left for processes. A process beyond the share of its user takes none.
-    places: usize,
+    /// Processes that may still be read. Those beyond the share of their user are not counted.
+    left: usize,
     sockets_left: usize,
     /// The namespace of the agent.
     own: Option<FileKey>,
@@ -162,7 +162,7 @@ impl<'h> Looking<'h> {
             until,
             owners: SubordinateUids::read(&host.subuid(), &host.passwd()),
             users: HashMap::new(),
-            places: MOST,
+            left: MOST,
             sockets_left: MOST_SOCKETS,
             own: None,
             namespaces: HashMap::new(),
@@ -184,7 +184,7 @@ impl<'h> Looking<'h> {
         if is_beyond || !taken.has_time(user, self.until) {
             return Err(ProcessOutcome::Limit);
         }
-        self.places = self.places.checked_sub(1).ok_or(ProcessOutcome::Limit)?;
+        self.left = self.left.checked_sub(1).ok_or(ProcessOutcome::Limit)?;
         let process = open(self.host, scraped.id)?;
         let namespace = namespace(&process)?;
         let sockets = socket_inodes(&process)?;
@@ -229,17 +229,17 @@ impl<'h> Looking<'h> {
             self.addresses(own, &Place::trusted(Path::new("/proc/self"))?)?;
             self.addresses(noted.namespace, &process)?;
         }
-        let place = match is_own {
-            true => NetworkPlace::Own,
+        let side = match is_own {
+            true => ListenerNamespace::Own,
             false => {
                 let its = self.known_addresses(noted.namespace);
                 let both = its.zip(self.known_addresses(own));
                 let (its, own) = both.ok_or(ProcessOutcome::Unreadable)?;
-                NetworkPlace::Other { its, own }
+                ListenerNamespace::Other { its, own }
             }
         };
         let listeners = &self.listeners[index];
-        let (address, listening) = reached(listeners, noted.scraped.scrape.port, place)?;
+        let (address, listening) = reached(listeners, noted.scraped.scrape.port, side)?;
         check(self.host, &process, id)?;
         Ok(ScrapedInstance {
             address,

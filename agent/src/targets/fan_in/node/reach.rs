@@ -24,7 +24,7 @@ pub(super) struct TcpListening {
 
 /// The network namespace of a process.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum NetworkPlace<'a> {
+pub(super) enum ListenerNamespace<'a> {
     /// The agent's own.
     Own,
     /// Another one, with its addresses, and those of the agent's own namespace. Both lists have IPv4 first, each family sorted.
@@ -52,7 +52,7 @@ pub(crate) enum NotAnInstance {
 pub(super) fn reached(
     listeners: &[TcpListening],
     port: ScrapePort,
-    place: NetworkPlace<'_>,
+    namespace: ListenerNamespace<'_>,
 ) -> Result<(SocketAddr, TcpListening), NotAnInstance> {
     let is_wanted = |one: &&TcpListening| match port {
         ScrapePort::Auto => true,
@@ -70,18 +70,18 @@ pub(super) fn reached(
         return Err(NotAnInstance::SeveralPorts);
     }
     let reached = wanted.iter().find_map(|one| {
-        let ip = ip(one.address.ip(), place)?;
+        let ip = ip(one.address.ip(), namespace)?;
         Some((SocketAddr::new(ip, one.address.port()), *one))
     });
     reached.ok_or(NotAnInstance::NoAddress)
 }
 
-fn ip(bound: IpAddr, place: NetworkPlace<'_>) -> Option<IpAddr> {
-    match place {
-        NetworkPlace::Own if bound.is_unspecified() => Some(Ipv4Addr::LOCALHOST.into()),
+fn ip(bound: IpAddr, namespace: ListenerNamespace<'_>) -> Option<IpAddr> {
+    match namespace {
+        ListenerNamespace::Own if bound.is_unspecified() => Some(Ipv4Addr::LOCALHOST.into()),
         // A link-local IPv6 address needs an interface, which is not known.
-        NetworkPlace::Own => Some(bound).filter(|ip| !is_link_local_ipv6(*ip)),
-        NetworkPlace::Other { its, own } => {
+        ListenerNamespace::Own => Some(bound).filter(|ip| !is_link_local_ipv6(*ip)),
+        ListenerNamespace::Other { its, own } => {
             let may_be_asked = |ip: &IpAddr| !is_forbidden(*ip) && !own.contains(ip);
             match bound {
                 IpAddr::V4(any) if any.is_unspecified() => its
@@ -130,9 +130,9 @@ mod tests {
     fn reach(
         addresses: &[&str],
         port: ScrapePort,
-        place: NetworkPlace<'_>,
+        namespace: ListenerNamespace<'_>,
     ) -> Result<(String, u64), NotAnInstance> {
-        let found = reached(&listeners(addresses), port, place);
+        let found = reached(&listeners(addresses), port, namespace);
         found.map(|(address, listener)| (address.to_string(), listener.inode))
     }
 
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn only_port_is_asked_and_of_several_ports_the_configured_one() {
-        let auto = |addresses: &[&str]| reach(addresses, ScrapePort::Auto, NetworkPlace::Own);
+        let auto = |addresses: &[&str]| reach(addresses, ScrapePort::Auto, ListenerNamespace::Own);
         assert_eq!(auto(&[]), Err(NotAnInstance::NoListener));
         assert_eq!(auto(&["10.0.0.1:80"]), at("10.0.0.1:80", 1));
         assert_eq!(auto(&["[::]:80", "0.0.0.0:80"]), at("127.0.0.1:80", 2));
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(auto(&["[fe80::1]:80"]), Err(NotAnInstance::NoAddress));
         let two = ["0.0.0.0:80", "127.0.0.1:81"];
         assert_eq!(auto(&two), Err(NotAnInstance::SeveralPorts));
-        let port = |number| reach(&two, ScrapePort::Number(number), NetworkPlace::Own);
+        let port = |number| reach(&two, ScrapePort::Number(number), ListenerNamespace::Own);
         assert_eq!(port(81), at("127.0.0.1:81", 2));
         assert_eq!(port(82), Err(NotAnInstance::NoListener));
     }
@@ -170,7 +170,7 @@ mod tests {
             reach(
                 addresses,
                 ScrapePort::Auto,
-                NetworkPlace::Other { its, own: &own },
+                ListenerNamespace::Other { its, own: &own },
             )
         };
         assert_eq!(reach(&["0.0.0.0:80"], &its), at("10.0.0.9:80", 1));
@@ -211,8 +211,8 @@ mod tests {
             its.extend(bound.iter().map(|(address, _)| address.ip()).chain(own.iter().copied()));
             let listeners = bound.iter().map(|(address, inode)| TcpListening { address: *address, inode: *inode });
             let listeners: Vec<TcpListening> = listeners.collect();
-            let place = NetworkPlace::Other { its: &its, own: &own };
-            if let Ok((address, listener)) = reached(&listeners, ScrapePort::Auto, place) {
+            let namespace = ListenerNamespace::Other { its: &its, own: &own };
+            if let Ok((address, listener)) = reached(&listeners, ScrapePort::Auto, namespace) {
                 prop_assert!(!is_forbidden(address.ip()) && !own.contains(&address.ip()) && its.contains(&address.ip()));
                 prop_assert!(listeners.contains(&listener) && listener.address.port() == address.port());
             }
