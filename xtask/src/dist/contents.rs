@@ -87,10 +87,13 @@ const CONTENTS: &[Entry] = &[
     entry("/usr/share/doc/headcount/README.md", Tree("README.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/METRICS.md", Tree("METRICS.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/docs/configuration.md", Tree("docs/configuration.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/fan-in.md", Tree("docs/fan-in.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/gunicorn.md", Tree("docs/gunicorn.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/docs/install.md", Tree("docs/install.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/docs/kubernetes.md", Tree("docs/kubernetes.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/docs/limits.md", Tree("docs/limits.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/docs/metrics.md", Tree("docs/metrics.md"), Documentation, EVERY),
+    entry("/usr/share/doc/headcount/docs/migrating-passenger.md", Tree("docs/migrating-passenger.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/docs/migrating.md", Tree("docs/migrating.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/docs/requirements.md", Tree("docs/requirements.md"), Documentation, EVERY),
     entry("/usr/share/doc/headcount/docs/security.md", Tree("docs/security.md"), Documentation, EVERY),
@@ -185,6 +188,18 @@ mod tests {
             if let Tree(path) = entry.origin {
                 assert!(workspace::root().join(path).is_file(), "{path}");
             }
+        }
+    }
+
+    #[test]
+    fn pages_for_users_are_in_the_packages() {
+        for page in workspace::root().join("docs").read_dir().unwrap() {
+            let page = page.unwrap().file_name().into_string().unwrap();
+            let is_there = |entry: &Entry| matches!(entry.origin, Tree(path) if path == format!("docs/{page}"));
+            assert!(
+                !page.ends_with(".md") || CONTENTS.iter().any(is_there),
+                "{page}"
+            );
         }
     }
 
