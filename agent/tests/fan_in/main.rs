@@ -15,6 +15,7 @@ mod merged;
 mod mortal;
 mod names;
 mod nats;
+mod node;
 mod paths;
 mod room;
 mod secured;
