@@ -30,6 +30,13 @@ fn job(text: &str) -> &'static str {
     &job[JOBS.len()..]
 }
 
+/// The expression of an alert of the page.
+fn alert(name: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("- alert: {name}\n")).unwrap();
+    let expression = rest.lines().next().unwrap().trim();
+    expression.strip_prefix("expr: ").unwrap()
+}
+
 #[test]
 fn promtool_accepts_the_jobs_and_alerts_of_the_page() {
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +75,9 @@ fn instance(body: &str) -> SocketAddr {
 
 #[test]
 fn jobs_of_the_page_give_the_stated_labels() {
-    let address = instance("a{job=\"own\",instance=\"own\"} 1\n").to_string();
+    // The two series of `b` differ by a label that the agent replaces.
+    let body = "a{job=\"own\",instance=\"own\"} 1\nb{instance=\"x\"} 1\nb{instance=\"y\"} 2\n";
+    let address = instance(body).to_string();
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: String| {
         let path = folder.path().join(name);
@@ -117,6 +126,7 @@ fn jobs_of_the_page_give_the_stated_labels() {
         ),
         "up{job=\"applications\",instance=\"myorg/dev/myapp\"} == 1".to_owned(),
         "up{job=\"applications\",instance=\"nowhere\"} == 0".to_owned(),
+        alert("AnswerIncomplete").to_owned(),
     ] {
         until(&query, || !prometheus.query(&query).is_empty());
     }
