@@ -248,3 +248,24 @@ fn flood_of_messages_delays_no_answer() {
     drop(agent);
     flooding.join().unwrap();
 }
+
+#[test]
+fn password_file_that_is_never_read_holds_up_no_scrape() {
+    let (instance, bus) = (Instance::text("a 1\n"), Bus::start());
+    let site = Site::of(&[instance.address]);
+    let pipe = site.routes().with_file_name("pipe");
+    // A pipe without a writer: opening it does not end.
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let lines = format!(
+        "  nats: {{servers: ['{}'], username: u, password_file: '{}'}}\n",
+        bus.url(),
+        pipe.display()
+    );
+    let agent = site.launch(&lines).start();
+    until("the file is given up", || failures(&agent, "timeout") > 0.0);
+    assert_eq!(up(&merged(&agent, PATH), instance.address), Some(1.0));
+    let warnings = agent.messages("warn");
+    let is_told = |line: &String| line.contains("password or a certificate");
+    assert!(warnings.iter().any(is_told), "{warnings:#?}");
+}

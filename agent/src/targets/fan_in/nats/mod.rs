@@ -10,8 +10,8 @@
 //! `router.greet`, would take the sender for a router. So the entries are complete only when each component has registered again,
 //! which it does every 20 s. If a server is lost, entries stay until they expire.
 //!
-//! In: the section `nats`, and messages. Out: the entries, in the form of a file's content. Files with passwords, certificates
-//! and keys are read for each connection.
+//! In: the section `nats`, and messages. Out: the entries, in the form of a file's content. Readers read the files with passwords,
+//! certificates and keys for each connection.
 
 mod entries;
 #[cfg(any(test, fuzzing))]
@@ -20,7 +20,7 @@ mod message;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ use crate::targets::client::{
     NatsHeard,
 };
 use crate::targets::failure::Failure;
+use crate::targets::readers::{BlockingJob, Readers};
 
 /// The subjects to which the agent subscribes. A message carries the index of its subject; [`REGISTER`] is that of
 /// `router.register`.
@@ -47,6 +48,12 @@ const LEAST_PAUSE: Duration = Duration::from_millis(250);
 const MOST_PAUSE: Duration = Duration::from_secs(16);
 /// Time for the resolver to find the addresses of a server.
 const RESOLVER: Duration = Duration::from_secs(5);
+/// Longest time for reading the files of passwords, certificates and keys.
+const FILES: Duration = Duration::from_secs(5);
+const ROOT: u32 = 0;
+
+/// What a connection to a server needs.
+type NatsAccess = (Option<InstanceTls>, Option<NatsCredentials>);
 
 pub(super) static MESSAGES: Descriptor = Descriptor {
     name: "headcount_fan_in_messages_total",
@@ -90,6 +97,8 @@ pub(super) struct NatsBus {
     /// The authorities of instances, used if the section names none.
     ca_file: Option<PathBuf>,
     names: Rc<HostNames>,
+    /// Those of the files of passwords, certificates and keys.
+    readers: Readers<()>,
     state: RefCell<BusState>,
 }
 
@@ -110,6 +119,7 @@ impl NatsBus {
             names,
             config: config.clone(),
             ca_file,
+            readers: Readers::new(),
             state: RefCell::new(BusState {
                 faults: vec![None; config.servers.len()],
                 ..BusState::default()
@@ -136,10 +146,7 @@ impl NatsBus {
 
     async fn listen_to(&self, index: usize) -> Result<Infallible, NatsFault> {
         let server = &self.config.servers[index];
-        let (tls, credentials) = self.prepared(server).map_err(|cause| NatsFault {
-            failure: Failure::Denied,
-            cause,
-        })?;
+        let (tls, credentials) = self.prepared(server).await?;
         let resolved = Instant::now() + RESOLVER;
         let addresses = self.names.addresses(&server.address, resolved).await;
         let addresses = addresses.map_err(|failure| NatsFault {
@@ -159,37 +166,25 @@ impl NatsBus {
         }
     }
 
-    /// Reads the files that a connection to a server needs: certificates, key and password.
-    fn prepared(
-        &self,
-        server: &NatsServerConfig,
-    ) -> Result<(Option<InstanceTls>, Option<NatsCredentials>), String> {
-        let config = &self.config;
-        let tls = match server.is_tls {
-            false => None,
-            true => {
-                let ca_file = config.ca_file.as_ref().or(self.ca_file.as_ref());
-                let identity = config.identity.as_ref();
-                let identity =
-                    identity.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-                let authorities =
-                    Authorities::with_identity(ca_file.map(PathBuf::as_path), identity)?;
-                let tls = authorities.expect(config.server_name.as_deref(), &server.address);
-                Some(tls.map_err(|failure| format!("server_name: {failure}"))?)
-            }
-        };
-        let credentials = match &config.credentials {
-            None => None,
-            Some((user, file)) => {
-                let password = std::fs::read_to_string(file);
-                let password = password.map_err(|error| format!("{}: {error}", file.display()))?;
-                Some(NatsCredentials {
-                    user: user.clone(),
-                    password: password.trim_end_matches(['\n', '\r']).to_owned(),
-                })
-            }
-        };
-        Ok((tls, credentials))
+    /// Reads the files that a connection to a server needs (certificates, key and password), in a reader: a file may be a pipe, or of a file system that does not answer.
+    async fn prepared(&self, server: &NatsServerConfig) -> Result<NatsAccess, NatsFault> {
+        let (config, server) = (self.config.clone(), server.clone());
+        let ca_file = config.ca_file.clone().or_else(|| self.ca_file.clone());
+        let job: BlockingJob<_> = Box::new(move || prepared(&config, ca_file.as_deref(), &server));
+        let read = self
+            .readers
+            .run_all(ROOT, Instant::now() + FILES, vec![((), job)]);
+        let read = read.await.pop();
+        match read.map_or(Err(Failure::Timeout), |(_, read)| read) {
+            Ok(read) => read.map_err(|cause| NatsFault {
+                failure: Failure::Denied,
+                cause,
+            }),
+            Err(failure) => Err(NatsFault {
+                failure,
+                cause: format!("the file of the password or a certificate is not read: {failure}"),
+            }),
+        }
     }
 
     /// The live entries; [`FileLook::Unchanged`] if `known` is their stamp.
@@ -233,6 +228,37 @@ impl NatsBus {
     fn url(&self, index: usize) -> String {
         self.config.servers[index].url()
     }
+}
+
+/// Reads what is needed to connect to a server. Blocks.
+fn prepared(
+    config: &NatsConfig,
+    ca_file: Option<&Path>,
+    server: &NatsServerConfig,
+) -> Result<NatsAccess, String> {
+    let tls = match server.is_tls {
+        false => None,
+        true => {
+            let identity = config.identity.as_ref();
+            let identity =
+                identity.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+            let authorities = Authorities::with_identity(ca_file, identity)?;
+            let tls = authorities.expect(config.server_name.as_deref(), &server.address);
+            Some(tls.map_err(|failure| format!("server_name: {failure}"))?)
+        }
+    };
+    let credentials = match &config.credentials {
+        None => None,
+        Some((user, file)) => {
+            let password = std::fs::read_to_string(file);
+            let password = password.map_err(|error| format!("{}: {error}", file.display()))?;
+            Some(NatsCredentials {
+                user: user.clone(),
+                password: password.trim_end_matches(['\n', '\r']).to_owned(),
+            })
+        }
+    };
+    Ok((tls, credentials))
 }
 
 impl BusState {
