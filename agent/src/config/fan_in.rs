@@ -7,6 +7,7 @@ use super::allowed_paths::{self, PathRule};
 use super::broker::{self, BrokerConfig};
 use super::exporters::{self, ExporterConfig};
 use super::gorouters::{self, GorouterConfig};
+use super::host_port::HostPort;
 use super::nats::{self, NatsConfig};
 use super::problems::{Problems, excerpt};
 use super::yaml::{YamlNode, YamlValue};
@@ -93,6 +94,16 @@ impl FanInConfig {
             || !self.gorouters.is_empty()
             || self.nats.is_some()
             || self.asks_processes
+    }
+
+    /// The hosts of routers, servers and exporters.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostPort> {
+        let routers = self.gorouters.iter().map(|one| &one.address);
+        let servers = self.nats.iter().flat_map(|nats| &nats.servers);
+        let exporters = self.external_exporters.iter().map(|one| &one.address);
+        routers
+            .chain(servers.map(|one| &one.address))
+            .chain(exporters)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! question --known, and fresh--> addresses
-//!       \--else--> a place of AT_ONCE --> thread headcount-names --> a thread for this name --getaddrinfo--> known
+//!       \--else--> a place for it --> thread headcount-names --> a thread for this name --getaddrinfo--> known
 //! ```
 //!
 //! In: a name or an address with its port, and a deadline. Out: the addresses in the order of the resolver, or
@@ -10,11 +10,12 @@
 //! serves later questions. Questions for one name share a look-up. The threads of look-ups have a seccomp filter of their own,
 //! because only they need UDP; they have no capability.
 //!
-//! Bounds: [`AT_ONCE`] look-ups, further ones wait; [`MOST_NAMES`] names, further ones fail with [`Failure::Limit`];
-//! [`MOST_ADDRESSES`] addresses of a name, further ones are not tried. Left to others: which names to resolve.
+//! Bounds: [`OF_SOURCES`] look-ups, further ones wait; [`MOST_NAMES`] names, further ones fail with [`Failure::Limit`]. Names that the
+//! configuration has are beside these bounds, with [`CONFIGURED`] look-ups: other users may write into a source, with names that no server
+//! answers. [`MOST_ADDRESSES`] addresses of a name, further ones are not tried. Left to others: which names to resolve.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, mpsc};
@@ -28,8 +29,9 @@ use crate::config::HostPort;
 use crate::targets::failure::Failure;
 
 const THREAD: &str = "headcount-names";
-/// Look-ups at the same time. Each is a thread.
-const AT_ONCE: usize = 16;
+/// Look-ups at the same time of names that the configuration has, and of those that its sources say. Each is a thread.
+const CONFIGURED: usize = 4;
+const OF_SOURCES: usize = 12;
 /// How long addresses are used; `getaddrinfo` does not return their time to live.
 const FRESH: Duration = Duration::from_secs(30);
 /// The same if the name has no address.
@@ -42,6 +44,9 @@ const MOST_ADDRESSES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct HostNames {
     requests: mpsc::Sender<LookUp>,
+    /// The names that the configuration has.
+    configured: HashSet<Arc<str>>,
+    configured_places: Arc<Semaphore>,
     places: Arc<Semaphore>,
     known: RefCell<HashMap<Arc<str>, KnownName>>,
 }
@@ -102,9 +107,19 @@ impl HostNames {
         let _ = is_confined.recv();
         Self {
             requests,
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            configured: HashSet::new(),
+            configured_places: Arc::new(Semaphore::new(CONFIGURED)),
+            places: Arc::new(Semaphore::new(OF_SOURCES)),
             known: RefCell::default(),
         }
+    }
+
+    /// Gives the names of these hosts of the configuration places of their own.
+    pub(in crate::targets) fn reserve<'a>(&mut self, hosts: impl Iterator<Item = &'a HostPort>) {
+        self.configured.extend(hosts.filter_map(|host| match host {
+            HostPort::Name { name, .. } => Some(Arc::clone(name)),
+            HostPort::Address(_) => None,
+        }));
     }
 
     /// The addresses of a host, with its port; never empty. To be called in a `LocalSet`.
@@ -144,15 +159,20 @@ impl HostNames {
         if let Some(answer) = known.get(name).filter(|one| is_usable(one)) {
             return Ok(answer.clone());
         }
+        let is_configured = self.configured.contains(name);
         if known.len() >= MOST_NAMES {
             known.retain(|_, one| is_usable(one));
         }
-        if known.len() >= MOST_NAMES {
+        if known.len() >= MOST_NAMES && !is_configured {
             return Err(Failure::Limit);
         }
         let (sender, answer) = watch::channel(None);
         known.insert(Arc::clone(name), answer.clone());
-        let (places, requests) = (Arc::clone(&self.places), self.requests.clone());
+        let places = match is_configured {
+            true => &self.configured_places,
+            false => &self.places,
+        };
+        let (places, requests) = (Arc::clone(places), self.requests.clone());
         let name = Arc::clone(name);
         tokio::task::spawn_local(async move {
             // The semaphore is never closed.

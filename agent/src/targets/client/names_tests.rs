@@ -144,19 +144,51 @@ fn hanging_resolver_delays_its_names_only_until_their_deadline() {
         assert_eq!(answer, Err(Failure::Unresolved));
         gate.wait_for(1).await;
         assert_eq!(ask(&names, "good:80").await.unwrap(), ["10.0.0.1:80"]);
-        for n in 1..2 * AT_ONCE {
+        for n in 1..2 * OF_SOURCES {
             let other = HostPort::parse(&format!("other{n}:80")).unwrap();
             let answer = names.addresses(&other, Instant::now()).await;
             assert_eq!(answer, Err(Failure::Unresolved));
         }
-        gate.wait_for(AT_ONCE).await;
-        assert_eq!(gate.begun(), AT_ONCE);
+        gate.wait_for(OF_SOURCES).await;
+        assert_eq!(gate.begun(), OF_SOURCES);
         *gate.is_open.lock().unwrap() = true;
         gate.opened.notify_all();
         assert_eq!(ask(&names, "hangs:80").await.unwrap(), ["10.0.0.1:80"]);
-        let last = format!("other{}:80", 2 * AT_ONCE - 1);
+        let last = format!("other{}:80", 2 * OF_SOURCES - 1);
         assert_eq!(ask(&names, &last).await.unwrap(), ["10.0.0.1:80"]);
-        gate.wait_for(2 * AT_ONCE).await;
+        gate.wait_for(2 * OF_SOURCES).await;
+    });
+}
+
+#[test]
+fn names_of_sources_that_hang_hold_up_no_name_of_the_configuration() {
+    let gate = Arc::<Gate>::default();
+    let theirs = Arc::clone(&gate);
+    let mut names = HostNames::by(
+        || (),
+        move |name| {
+            if name != "router" {
+                theirs.pass();
+            }
+            all(&["10.0.0.1:0"])
+        },
+    );
+    names.reserve([HostPort::parse("router:80").unwrap()].iter());
+    run(async {
+        for n in 0..2 * OF_SOURCES {
+            let other = HostPort::parse(&format!("other{n}:80")).unwrap();
+            let answer = names.addresses(&other, Instant::now()).await;
+            assert_eq!(answer, Err(Failure::Unresolved));
+        }
+        gate.wait_for(OF_SOURCES).await;
+        let answer = ask(&names, "router:80").await;
+        // So that the threads end, also if the test fails.
+        *gate.is_open.lock().unwrap() = true;
+        gate.opened.notify_all();
+        assert_eq!(answer.unwrap(), ["10.0.0.1:80"]);
+        let last = format!("other{}:80", 2 * OF_SOURCES - 1);
+        assert_eq!(ask(&names, &last).await.unwrap(), ["10.0.0.1:80"]);
+        gate.wait_for(2 * OF_SOURCES).await;
     });
 }
 
@@ -170,7 +202,8 @@ fn name_whose_thread_has_ended_is_unresolved_and_looked_up_again() {
 
 #[test]
 fn names_are_bounded_and_old_ones_make_room() {
-    let (names, _) = counted(&["10.0.0.1:0"]);
+    let (mut names, _) = counted(&["10.0.0.1:0"]);
+    names.reserve([HostPort::parse("router:80").unwrap()].iter());
     let known = |at: Instant| {
         let addresses = Arc::from([]);
         watch::channel(Some(NameAnswer { at, addresses })).1
@@ -185,6 +218,7 @@ fn names_are_bounded_and_old_ones_make_room() {
     names.known.borrow_mut().insert("n7".into(), old);
     assert!(run(ask(&names, "db:80")).is_ok());
     assert_eq!(names.known.borrow().len(), MOST_NAMES);
+    assert!(run(ask(&names, "router:80")).is_ok());
 }
 
 #[test]

@@ -80,11 +80,12 @@ impl FanInAnswers {
     /// `names` resolves the hosts of instances and routers; `stored` are the paths of the service broker, if there is one.
     pub(crate) fn new(
         config: &FanInConfig,
-        names: HostNames,
+        mut names: HostNames,
         host: &Host,
         board: &Arc<Board>,
         stored: Option<StoredPaths>,
     ) -> Self {
+        names.reserve(config.hosts());
         let names = Rc::new(names);
         let processes = || Rc::new(NodeProcesses::new(host.clone(), Arc::clone(board)));
         let processes = config.asks_processes.then(processes);
