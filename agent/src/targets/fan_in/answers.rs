@@ -54,7 +54,7 @@ const MOST_MARGIN: Duration = Duration::from_secs(1);
 
 /// The state that all questions share.
 pub(crate) struct FanInAnswers {
-    pub(super) sources: Sources,
+    pub(super) sources: Rc<Sources>,
     /// The node's own processes, if an item has `scrape`.
     pub(super) processes: Option<Rc<NodeProcesses>>,
     /// The paths that the service broker has stored, if there is one.
@@ -90,7 +90,7 @@ impl FanInAnswers {
         let processes = || Rc::new(NodeProcesses::new(host.clone(), Arc::clone(board)));
         let processes = config.asks_processes.then(processes);
         Self {
-            sources: Sources::new(config, &names),
+            sources: Rc::new(Sources::new(config, &names)),
             asker: FanInAsker::new(config, names, processes.clone()),
             processes,
             paths: AllowedPaths::new(&config.allowed_paths),

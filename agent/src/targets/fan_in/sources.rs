@@ -47,7 +47,7 @@ const ROOT: u32 = 0;
 pub(crate) struct Sources {
     readers: Readers<usize>,
     /// When the last look ended.
-    last: tokio::sync::Mutex<Option<Instant>>,
+    last: Arc<tokio::sync::Mutex<Option<Instant>>>,
     known: RefCell<KnownSources>,
 }
 
@@ -110,7 +110,7 @@ impl Sources {
         });
         Self {
             readers: Readers::new(),
-            last: tokio::sync::Mutex::default(),
+            last: Arc::default(),
             known: RefCell::new(KnownSources {
                 sources: sources.collect(),
                 table: Arc::default(),
@@ -127,13 +127,24 @@ impl Sources {
 
     /// Looks at all sources, unless the last look ended less than a second ago. Returns at `end` at the latest; the last good
     /// content then stays in use.
-    pub(crate) async fn refresh(&self, end: Instant) {
-        let Ok(mut last) = timeout_at(end, self.last.lock()).await else {
+    pub(crate) async fn refresh(self: &Rc<Self>, end: Instant) {
+        let Ok(mut last) = timeout_at(end, Arc::clone(&self.last).lock_owned()).await else {
             return;
         };
         if last.is_some_and(|last| last.elapsed() < FRESH) {
             return;
         }
+        let this = Rc::clone(self);
+        // A task of its own: a look whose question is dropped would leave readers that are busy for the next one.
+        let look = tokio::task::spawn_local(async move {
+            this.look(end).await;
+            *last = Some(Instant::now());
+        });
+        // It does not panic, and is not aborted.
+        let _ = look.await;
+    }
+
+    async fn look(&self, end: Instant) {
         let (jobs, routers) = {
             let mut known = self.known.borrow_mut();
             (known.jobs(), known.due())
@@ -147,7 +158,6 @@ impl Sources {
         let mut known = self.known.borrow_mut();
         looks.extend(known.bus_look());
         known.note(looks);
-        *last = Some(Instant::now());
     }
 
     /// The table as of the last look.

@@ -1,6 +1,9 @@
 use std::fs::{self, File};
 use std::path::Path;
+use std::task::Poll;
 use std::time::SystemTime;
+
+use tokio::task::LocalSet;
 
 use super::*;
 use crate::targets::fan_in::table::WantedInstances;
@@ -9,23 +12,26 @@ const GOOD: &str = r#"{"r": [{"address": "10.0.0.1:80"}, {"address": "x"}]}"#;
 const OTHER: &str =
     r#"{"r": [{"address": "10.0.0.2:80"}, {"address": "10.0.0.3:80", "ttl": 3600}]}"#;
 
-fn routes_file(path: &Path) -> Sources {
+fn routes_file(path: &Path) -> Rc<Sources> {
     sources(&FanInConfig {
         routes_file: Some(path.to_owned()),
         ..FanInConfig::default()
     })
 }
 
-fn sources(config: &FanInConfig) -> Sources {
-    Sources::new(config, &Rc::new(HostNames::start(|| ())))
+fn sources(config: &FanInConfig) -> Rc<Sources> {
+    Rc::new(Sources::new(config, &Rc::new(HostNames::start(|| ()))))
+}
+
+async fn refresh(sources: &Rc<Sources>) {
+    let refresh = sources.refresh(Instant::now() + Duration::from_secs(60));
+    LocalSet::new().run_until(refresh).await;
 }
 
 /// The content of the table after a look that is not skipped because the last one is fresh.
-async fn seen(sources: &Sources) -> Vec<String> {
+async fn seen(sources: &Rc<Sources>) -> Vec<String> {
     *sources.last.lock().await = None;
-    sources
-        .refresh(Instant::now() + Duration::from_secs(60))
-        .await;
+    refresh(sources).await;
     let wanted = WantedInstances::route("r").unwrap();
     let found = sources.table().look_up(&wanted, std::time::Instant::now());
     found.iter().map(|one| one.address.to_string()).collect()
@@ -77,10 +83,30 @@ async fn look_serves_the_questions_of_a_second() {
     assert_eq!(seen(&sources).await, ["10.0.0.1:80"]);
     *sources.last.lock().await = Some(Instant::now() + Duration::from_secs(3600));
     fs::write(&path, OTHER).unwrap();
-    sources
-        .refresh(Instant::now() + Duration::from_secs(60))
+    refresh(&sources).await;
+    assert_eq!(shown(&sources, "entries"), [r#"{source="routes_file"} 1"#]);
+}
+
+#[tokio::test]
+async fn look_of_a_dropped_question_is_finished_for_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.json");
+    fs::write(&path, GOOD).unwrap();
+    let sources = routes_file(&path);
+    let tasks = LocalSet::new();
+    let dropped = async {
+        let mut question = Box::pin(sources.refresh(Instant::now() + Duration::from_secs(60)));
+        let begun = std::future::poll_fn(|context| {
+            Poll::Ready(question.as_mut().poll(context).is_pending())
+        });
+        assert!(begun.await);
+    };
+    tasks.run_until(dropped).await;
+    tasks
+        .run_until(sources.refresh(Instant::now() + Duration::from_secs(60)))
         .await;
     assert_eq!(shown(&sources, "entries"), [r#"{source="routes_file"} 1"#]);
+    assert_eq!(sources.failures(), 0);
 }
 
 #[tokio::test]

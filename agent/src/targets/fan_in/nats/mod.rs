@@ -166,7 +166,8 @@ impl NatsBus {
         }
     }
 
-    /// Reads the files that a connection to a server needs (certificates, key and password), in a reader: a file may be a pipe, or of a file system that does not answer.
+    /// Reads the files that a connection to a server needs (certificates, key and password), in a reader: a file may be a pipe, or of
+    /// a file system that does not answer.
     async fn prepared(&self, server: &NatsServerConfig) -> Result<NatsAccess, NatsFault> {
         let (config, server) = (self.config.clone(), server.clone());
         let ca_file = config.ca_file.clone().or_else(|| self.ca_file.clone());
@@ -230,7 +231,7 @@ impl NatsBus {
     }
 }
 
-/// Reads what is needed to connect to a server. Blocks.
+/// Reads the files that a connection to a server needs. Blocks.
 fn prepared(
     config: &NatsConfig,
     ca_file: Option<&Path>,

@@ -60,7 +60,7 @@ pub(super) struct Confirmations {
 #[derive(Debug, Default)]
 struct ConfirmQueue {
     waiting: RefCell<Vec<(NodeConnection, oneshot::Sender<Confirmed>)>>,
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Confirmations {
@@ -77,10 +77,10 @@ impl Confirmations {
         self.too_long.borrow_mut().clear();
     }
 
-    /// Confirms a connection. Only a reading that this call makes itself ends by `end`; the caller bounds the time of waiting for
+    /// Confirms a connection. Only a reading that this call begins itself ends by `end`; the caller bounds the time of waiting for
     /// others.
     pub(super) async fn confirm(
-        &self,
+        self: &Rc<Self>,
         host: &Arc<Host>,
         connection: NodeConnection,
         end: Instant,
@@ -100,12 +100,17 @@ impl Confirmations {
                 biased;
                 confirmed = &mut receiver => match confirmed {
                     Ok(confirmed) => return confirmed,
-                    // The call that had the turn ran out of time without a result.
+                    // The call that began the reading ran out of time without a result.
                     Err(_) => continue,
                 },
-                _turn = queue.turn.lock() => {
+                turn = Arc::clone(&queue.turn).lock_owned() => {
                     let waiting = queue.waiting.take();
-                    self.read(host, key, waiting, end).await;
+                    let (this, host) = (Rc::clone(self), Arc::clone(host));
+                    // A task of its own: if this call is dropped, the others still get the result.
+                    tokio::task::spawn_local(async move {
+                        this.read(&host, key, waiting, end).await;
+                        drop(turn);
+                    });
                     return receiver.await.unwrap_or(Err(Failure::Timeout));
                 }
             }

@@ -146,7 +146,7 @@ fn one_reading_serves_all_waiting_connections() {
     let port = ScrapePort::Number(listener.local_addr().unwrap().port());
     let instance = looked(vec![this(&host, port)]).instances.pop().unwrap();
     let connections = [(); 8].map(|()| TcpStream::connect(instance.address).unwrap());
-    let confirmations = Confirmations::new();
+    let confirmations = Rc::new(Confirmations::new());
     let end = Instant::now() + Duration::from_secs(60);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().build().unwrap();
@@ -170,7 +170,7 @@ fn one_reading_serves_all_waiting_connections() {
         let key = (instance.listener.user, instance.listener.namespace);
         let queue = confirmations.queue(key);
         assert_eq!(queue.waiting.borrow().len(), connections.len() - 1);
-        // Dropping the call that reads must not affect the others.
+        // The call that began the reading is dropped, whether the reading is over or not: the others get their results.
         drop(waiting.remove(0));
         let mut confirmed = Vec::new();
         for one in waiting {

@@ -26,6 +26,7 @@ mod tables;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,9 +125,9 @@ pub(super) struct NodeProcesses {
     board: Arc<Board>,
     /// One look at a time.
     readers: Readers<()>,
-    confirmations: Confirmations,
+    confirmations: Rc<Confirmations>,
     /// The time until which the last look serves questions.
-    fresh: tokio::sync::Mutex<Option<Instant>>,
+    fresh: Arc<tokio::sync::Mutex<Option<Instant>>>,
     known: RefCell<KnownProcesses>,
 }
 
@@ -146,22 +147,33 @@ impl NodeProcesses {
             host: Arc::new(host),
             board,
             readers: Readers::new(),
-            confirmations: Confirmations::new(),
-            fresh: tokio::sync::Mutex::default(),
+            confirmations: Rc::new(Confirmations::new()),
+            fresh: Arc::default(),
             known: RefCell::default(),
         }
     }
 
     /// Looks at the processes, unless the last look still serves questions. Returns at `end` at the latest; the result of the
     /// last look then stays.
-    pub(super) async fn refresh(&self, end: Instant) {
-        let Ok(mut fresh) = timeout_at(end, self.fresh.lock()).await else {
+    pub(super) async fn refresh(self: &Rc<Self>, end: Instant) {
+        let Ok(mut fresh) = timeout_at(end, Arc::clone(&self.fresh).lock_owned()).await else {
             return;
         };
-        let began = Instant::now();
-        if fresh.is_some_and(|fresh| began < fresh) {
+        if fresh.is_some_and(|fresh| Instant::now() < fresh) {
             return;
         }
+        let this = Rc::clone(self);
+        // A task of its own: a look whose question is dropped would leave a reader that is busy for the next one.
+        let look = tokio::task::spawn_local(async move {
+            *fresh = Some(this.look(end).await);
+        });
+        // It does not panic, and is not aborted.
+        let _ = look.await;
+    }
+
+    /// Looks at the processes. Returns the time until which this serves questions.
+    async fn look(&self, end: Instant) -> Instant {
+        let began = Instant::now();
         self.confirmations.forget();
         let (host, scraped) = (Arc::clone(&self.host), self.board.scraped());
         let at = scraped.at;
@@ -172,7 +184,7 @@ impl NodeProcesses {
         let looked = looked.map_or(Err(Failure::Timeout), |(_, looked)| looked);
         let cost = looked.as_ref().map_or(began.elapsed(), |look| look.cpu);
         self.known.borrow_mut().note(looked, at);
-        *fresh = Some(Instant::now() + FRESH.max(PAUSE * cost));
+        Instant::now() + FRESH.max(PAUSE * cost)
     }
 
     /// The wanted instances, sorted by address. Instances with the same address are in the order in which they are tried.
