@@ -145,9 +145,17 @@ mod tests {
 
     use super::*;
 
+    /// A directory for a test, whose thread has a umask of its own from now on: a bind changes it for a moment, and other tests
+    /// run in other threads.
+    fn directory() -> tempfile::TempDir {
+        // SAFETY: a call without pointers.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_FS) }, 0);
+        tempfile::tempdir().unwrap()
+    }
+
     #[tokio::test]
     async fn socket_file_has_its_mode_and_disappears_with_the_listener() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         let path = directory.path().join("s");
         let (listener, file) = bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, MODE);
@@ -159,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_socket_without_listener_is_replaced() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         let path = directory.path().join("s");
         // std leaves the file behind, like a process that is killed.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
@@ -184,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn socket_mode_is_set_before_bind_under_any_umask() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         for (name, mask) in [("a", 0o000), ("b", 0o022), ("c", 0o077)] {
             let path = directory.path().join(name);
             let socket = UnixSocket::new_stream().unwrap();
@@ -198,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn missing_directory_is_an_error_with_the_remedy() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         let error = bind(&directory.path().join("no/s")).unwrap_err();
         assert!(error.contains("RuntimeDirectory="), "{error}");
     }
