@@ -3,9 +3,9 @@
 //! In: the allowed paths of the configuration, the table, and the path that the caller names. Out: a path, or the result that the
 //! caller's path is not allowed. The path that the source of an instance states always holds.
 //!
-//! A rule names an application by its id, its name, its names, or one of its routes, ignoring case. It also holds for every
-//! address that a request with the text of the rule would find, even if the caller's request finds that address in another way.
-//! If several rules apply to an instance, the first one in the file counts.
+//! A rule names an application by its id, its name, organization/space/name, or one of its routes, ignoring case. It also holds
+//! for every address that a request with the text of the rule would find, even if the caller's request finds that address in
+//! another way. If several rules apply to an instance, the first one in the file counts.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -253,7 +253,7 @@ impl FanInInstance {
     }
 }
 
-/// The sort key: the place that is asked.
+/// The sort key: the address and the path at which it is asked.
 fn order(instance: &FanInInstance) -> (&HostPort, Option<&str>) {
     (&instance.address, instance.metric_path.as_deref())
 }
