@@ -4,6 +4,15 @@
 //! counters never fall. Groups are bounded, all together and for each item with `max_groups`. At the bound, empty groups are
 //! added to the group `other` (see [`super::room`]); if there are none, the processes of a new name or of new labels go there.
 //! Both are counted.
+//!
+//! An account is *open* until it has a decision:
+//!
+//! ```text
+//! open ----place, name: the facts match-----------------> in a group
+//! open ----follow, or no item matches-------------------> as its ancestor, or in no group; `settle` decides those that wait
+//! decided -undecide (reload), keep_open (partial facts)-> open; the former decision holds until the next one, or `confirm`
+//! in none -reopen (-recheck)----------------------------> open
+//! ```
 
 use super::account::{Account, Accounts, Decision, GroupIndex};
 use super::comms::{Comms, of_comm};
