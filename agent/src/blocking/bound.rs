@@ -53,7 +53,7 @@ impl Bound {
 #[derive(Debug)]
 pub(crate) struct HeldUp<K, R> {
     bound: Bound,
-    /// Each reader with the key of the file that it waits for, and the user who is charged for it.
+    /// The key of the file that a reader waits for, the user who is charged for the reader, and the reader.
     readers: Vec<(K, u32, R)>,
     refused: u64,
 }

@@ -266,6 +266,7 @@ fn password_file_that_is_never_read_holds_up_no_scrape() {
     until("the file is given up", || failures(&agent, "timeout") > 0.0);
     assert_eq!(up(&merged(&agent, PATH), instance.address), Some(1.0));
     let warnings = agent.messages("warn");
-    let is_told = |line: &String| line.contains("password or a certificate");
-    assert!(warnings.iter().any(is_told), "{warnings:#?}");
+    let is_about_file =
+        |line: &String| line.contains("password_file") && line.contains("cannot be read");
+    assert!(warnings.iter().any(is_about_file), "{warnings:#?}");
 }

@@ -183,7 +183,9 @@ impl NatsBus {
             }),
             Err(failure) => Err(NatsFault {
                 failure,
-                cause: format!("the file of the password or a certificate is not read: {failure}"),
+                cause: format!(
+                    "password_file, ca_file, cert_file or key_file cannot be read: {failure}; name a file that answers at once"
+                ),
             }),
         }
     }

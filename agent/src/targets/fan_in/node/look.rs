@@ -262,7 +262,7 @@ impl<'h> Looking<'h> {
         }
         let taken = self.users.entry(noted.user).or_default();
         if !taken.has_time(noted.user, self.until) {
-            // Not stored: the next process in the namespace may belong to another user, who has time left.
+            // This result is not kept: the next process in the namespace may belong to a user who still has time.
             return Err(ProcessOutcome::Limit);
         }
         let before = thread_cpu_ns();
