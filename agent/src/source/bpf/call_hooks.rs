@@ -3,7 +3,7 @@
 
 use aya::{Btf, Ebpf};
 
-use super::load;
+use super::load::{self, BpfError};
 use super::program::KernelProgram;
 use super::support::is_ftrace_off;
 
@@ -23,8 +23,9 @@ impl CallHooks {
         ebpf: &mut Ebpf,
         btf: &Btf,
     ) -> Result<&'static [KernelProgram], String> {
-        let Err(first) = load::add(ebpf, self.tracepoints, Some(btf)) else {
-            return Ok(self.tracepoints);
+        let first = match self.attach_tracepoints(ebpf, btf) {
+            Ok(attached) => return Ok(attached),
+            Err(error) => error,
         };
         if is_ftrace_off() {
             return Err(format!(
@@ -35,5 +36,17 @@ impl CallHooks {
             Ok(()) => Ok(self.functions),
             Err(second) => Err(format!("{first}; {second}")),
         }
+    }
+
+    /// The same at tracepoints only.
+    ///
+    /// # Errors
+    /// When the kernel has no such tracepoint, or refuses a program.
+    pub(super) fn attach_tracepoints(
+        &self,
+        ebpf: &mut Ebpf,
+        btf: &Btf,
+    ) -> Result<&'static [KernelProgram], BpfError> {
+        load::add(ebpf, self.tracepoints, Some(btf)).map(|()| self.tracepoints)
     }
 }

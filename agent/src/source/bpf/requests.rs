@@ -87,14 +87,20 @@ impl Requests {
         btf: &Btf,
     ) -> Result<Self, String> {
         let layout = layouts.requests.map_err(|why| why.to_string())?;
-        let load = |layout| -> Result<Self, String> {
+        let load = |layout: RequestLayout| -> Result<Self, String> {
             let loaded = Self::load_in(owners, layouts, layout, btf);
             let mut requests = loaded.map_err(|error| error.to_string())?;
             if has_gunicorn {
                 let added = requests.follow_kills(btf);
                 added.map_err(|error| error.to_string())?;
             }
-            requests.calls = CALLS.attach(&mut requests.ebpf, btf)?;
+            requests.calls = if layout.walks == 0 {
+                CALLS.attach(&mut requests.ebpf, btf)?
+            } else {
+                // Not at functions: the kernels that need those refuse a walk, after seconds.
+                let attached = CALLS.attach_tracepoints(&mut requests.ebpf, btf);
+                attached.map_err(|error| error.to_string())?
+            };
             Ok(requests)
         };
         load(layout).or_else(|why| {
