@@ -62,9 +62,9 @@ fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
 fn request(device: &str) -> libc::ifreq {
     // SAFETY: all bytes zero are a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, byte) in request.ifr_name.iter_mut().zip(device.bytes()) {
-        *to = byte.cast_signed();
-    }
+    // Signed on x86-64 only.
+    let name: &mut [u8] = bytemuck::cast_slice_mut(&mut request.ifr_name);
+    name[..device.len()].copy_from_slice(device.as_bytes());
     request
 }
 
