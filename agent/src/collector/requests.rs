@@ -56,10 +56,12 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
             let Some(served) = group.served() else { return };
             let counters = served.counters();
             for (method, word) in METHOD_WORDS.iter().enumerate() {
-                if counters.begun[method] == 0 {
+                // Requests may have begun in another group of their process.
+                let ended = counters.ended[method];
+                if counters.begun[method] == 0 && ended == [0; STATUSES] {
                     continue;
                 }
-                for (status, count) in STATUS_WORDS.iter().zip(counters.ended[method]) {
+                for (status, count) in STATUS_WORDS.iter().zip(ended) {
                     out.sample(&[&group.name, word, status], count);
                 }
             }
@@ -135,8 +137,8 @@ pub(super) static GROUP_METRICS: &[GroupMetric] = &[
         },
         facts: &[Fact::Http],
         write: |_, group, out| {
-            if let Some(served) = group.served() {
-                out.sample(&[&group.name], served.in_flight());
+            if group.served().is_some() {
+                out.sample(&[&group.name], group.requests_in_flight);
             }
         },
     },

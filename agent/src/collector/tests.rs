@@ -66,6 +66,7 @@ pub(super) fn busy() -> Group {
         threads: ThreadNames::from_iter(by_name),
         network: Some(Box::new(network_tests::network())),
         requests: Some(Box::new(requests::tests::tally())),
+        requests_in_flight: 1,
         servers: vec![requests::tests::server()],
         ..Group::default()
     }

@@ -77,6 +77,8 @@ pub struct Group {
     pub counts_requests: bool,
     /// The requests that its members have served. `None` if there were none. Never falls.
     pub requests: Option<Box<crate::process::RequestTally>>,
+    /// Requests in flight of the processes that belong to it now, also of those that have ended and whose sockets others have.
+    pub requests_in_flight: u64,
     /// Whether an item of the present configuration shows the requests of each of its members.
     pub shows_servers: bool,
     /// Its live members that have served requests, if these are shown: in the order of their start.

@@ -80,6 +80,25 @@ impl Grouper {
         }
     }
 
+    /// Sets the requests in flight of each group that counts them. Not by what was booked: a process that changes its group takes
+    /// along what it has in flight.
+    pub fn measure_in_flight<'a>(
+        &mut self,
+        serving: impl Iterator<Item = (AccountId, &'a RequestTally)>,
+    ) {
+        for group in &mut self.groups.all {
+            group.requests_in_flight = 0;
+        }
+        for (account, tally) in serving {
+            let group = self.accounts.group_of(account);
+            let group = group.map(|group| &mut self.groups.all[group.0]);
+            if let Some(group) = group.filter(|group| group.counts_requests) {
+                let sum = group.requests_in_flight.saturating_add(tally.in_flight());
+                group.requests_in_flight = sum;
+            }
+        }
+    }
+
     /// Takes the live processes that have served requests, of groups that show them one by one.
     pub fn list_servers<'a>(
         &mut self,
@@ -129,6 +148,7 @@ mod tests {
         let placer = |facts: &Facts| {
             let name = String::from_utf8_lossy(&facts.comm).into_owned();
             Verdict::Member(Placement {
+                counts_requests: true,
                 shows_servers: name == "a",
                 ..Placement::plain(0, name)
             })
@@ -192,6 +212,25 @@ mod tests {
         assert_eq!(shown.servers[1].in_flight, 3);
         grouper.list_servers(serving.into_iter().take(1));
         assert_eq!(grouper.groups.all[0].servers.len(), 1);
+    }
+
+    #[test]
+    fn requests_in_flight_follow_their_process_into_another_group() {
+        let mut grouper = grouper();
+        let [a, b, c] = ["a", "b", "c"].map(|comm| account(&mut grouper, comm));
+        grouper.groups.all[2].counts_requests = false;
+        let tally = tally(&[(METHOD_GET, 1, 3), (METHOD_OTHER, 1, 4)]);
+        let mut in_flight = |accounts: &[AccountId]| {
+            let serving = accounts.iter().map(|account| (*account, &tally));
+            grouper.measure_in_flight(serving);
+            let groups = grouper.groups.all.iter();
+            groups
+                .map(|group| group.requests_in_flight)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(in_flight(&[a, a]), [4, 0, 0]);
+        assert_eq!(in_flight(&[b, a]), [2, 2, 0]);
+        assert_eq!(in_flight(&[b, c]), [0, 2, 0]);
     }
 
     #[test]

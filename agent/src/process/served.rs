@@ -78,6 +78,12 @@ impl RequestOwners {
         gone
     }
 
+    /// The account of each process, live or not, and the requests that it has served since it is watched.
+    pub(super) fn all(&self) -> impl Iterator<Item = (AccountId, &RequestTally)> {
+        let owners = self.owners.values();
+        owners.filter_map(|owner| Some((owner.account?, &owner.booked)))
+    }
+
     /// The processes that live, their accounts, and the requests that they have served since they are watched.
     pub(super) fn living(&self) -> impl Iterator<Item = (ProcessId, AccountId, &RequestTally)> {
         let living = self.owners.iter().filter(|(_, owner)| owner.is_live);

@@ -400,6 +400,11 @@ impl Table {
         served.take(reading, |id| registry.owner_account(id), ledger)
     }
 
+    /// The account of each process of the last reading of requests, and the requests that it has served since it is watched.
+    pub fn serving(&self) -> impl Iterator<Item = (AccountId, &RequestTally)> {
+        self.served.all()
+    }
+
     /// The live processes of the last reading of requests, their accounts, and the requests that they have served since they are
     /// watched.
     pub fn living_servers(&self) -> impl Iterator<Item = (ProcessId, AccountId, &RequestTally)> {

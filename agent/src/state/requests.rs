@@ -37,6 +37,7 @@ impl Pipeline {
             return grouper.list_servers(std::iter::empty());
         };
         let gone = table.book_requests(reading, grouper);
+        grouper.measure_in_flight(table.serving());
         grouper.list_servers(table.living_servers());
         let live = table.live().map(|one| (one.id(), one.account()));
         let outsiders = live.filter(|(_, account)| grouper.is_unwatched(*account));
