@@ -33,6 +33,14 @@ pub fn servers() -> Result<PathBuf> {
     )
 }
 
+/// A program of PyPI, in an environment of its own.
+pub fn program(name: &str, version: &str) -> Result<PathBuf> {
+    let package = format!("{name}=={version}");
+    let announcement = format!("fetch {package} of PyPI, 8 MB");
+    let environment = environment(&workspace::tools().join(name), &[&package], &announcement)?;
+    Ok(environment.join("bin").join(name))
+}
+
 /// The folder `python` in `folder`: an environment with these packages, and those that pip adds for them. It is made anew if the
 /// list has changed, or if it could not be completed.
 pub fn environment(folder: &Path, packages: &[&str], announcement: &str) -> Result<PathBuf> {

@@ -3,7 +3,7 @@
 //! A link leads to a file or folder of the repository and, behind `#`, to a heading of that document; a reference has a
 //! definition. URLs are not fetched. `typos.toml` has the words that typos does not know.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -18,7 +18,7 @@ const LINKS: &[&str] = &[
 ];
 
 pub(super) fn spelling() -> Result<Command> {
-    let mut typos = Command::new(program("typos", "1.52.0")?);
+    let mut typos = Command::new(python::program("typos", "1.52.0")?);
     typos
         .args(["--format", "brief"])
         .current_dir(workspace::root());
@@ -27,21 +27,13 @@ pub(super) fn spelling() -> Result<Command> {
 
 /// The check of the documents below a folder, except in cargo's `target`.
 pub(super) fn links(folder: &Path) -> Result<Command> {
-    let mut rumdl = Command::new(program("rumdl", "0.3.0")?);
+    let mut rumdl = Command::new(python::program("rumdl", "0.3.0")?);
     rumdl
         .args(["check", "--isolated", "--no-cache", "--exclude=target"])
         .args(LINKS)
         .arg(".")
         .current_dir(folder);
     Ok(rumdl)
-}
-
-fn program(name: &str, version: &str) -> Result<PathBuf> {
-    let folder = workspace::tools().join(name);
-    let announcement = format!("check: fetch {name} {version}, 8 MB");
-    let package = format!("{name}=={version}");
-    let environment = python::environment(&folder, &[&package], &announcement)?;
-    Ok(environment.join("bin").join(name))
 }
 
 #[cfg(test)]

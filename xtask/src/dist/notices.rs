@@ -149,7 +149,7 @@ mod tests {
         for crate_name in ["aya", "aya-ebpf", "tokio", "ring"] {
             assert!(found.contains(&format!("\n{crate_name} ")), "{crate_name}");
         }
-        for other in ["proptest", "clap_mangen", "rpm", "headcount"] {
+        for other in ["proptest", "clap_mangen", "cpio", "headcount"] {
             assert!(!found.contains(&format!("\n{other} ")), "{other}");
         }
         assert!(found.contains("Permission is hereby granted"));

@@ -7,16 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{command, workspace};
 
 pub(super) const NAME: &str = "headcount";
-pub(super) const SUMMARY: &str = "counts what groups of processes cost, for Prometheus";
-pub(super) const DESCRIPTION: &[&str] = &[
-    "A node agent for Prometheus that counts the costs of groups of processes: CPU,",
-    "I/O, memory, faults, descriptors, threads, how many were started and how they",
-    "ended. Kernel programs count, so the totals are exact also for processes that",
-    "live a millisecond. Configuration file, flags and metric names are those of",
-    "process-exporter.",
-];
-/// Licence of the binary. The kernel programs in it are under the GPL, too.
-pub(super) const LICENSE: &str = "(MIT OR Apache-2.0) AND GPL-2.0-only";
+pub(super) const MAINTAINER: &str = "The Headcount founders <packages@headcount.invalid>";
 
 #[derive(Debug)]
 pub(crate) struct Release {
@@ -49,14 +40,6 @@ impl Release {
         })
     }
 
-    #[cfg(test)]
-    pub(super) fn of_test() -> Self {
-        Self {
-            version: "1.2.3".to_owned(),
-            epoch: 1_000_000_000,
-        }
-    }
-
     /// The same release with a later version.
     pub(crate) fn later(&self) -> Self {
         Self {
@@ -77,5 +60,14 @@ impl Release {
     /// Debian's name for the first package of this version.
     pub(super) fn debian_version(&self) -> String {
         format!("{}-1", self.version)
+    }
+    /// The changelog that Debian requires for each version of the package, apart from the changelog of the program.
+    pub(super) fn debian_changelog(&self) -> Result<String> {
+        Ok(format!(
+            "{NAME} ({}) unstable; urgency=medium\n\n  * Release {}; changelog.gz lists the changes.\n\n -- {MAINTAINER}  {}\n",
+            self.debian_version(),
+            self.version,
+            self.date("+%a, %d %b %Y %H:%M:%S +0000")?
+        ))
     }
 }

@@ -7,7 +7,7 @@ pub const KERNEL_PROGRAMS: &[&Requirement] = &[&RUST_SRC, &LINKER];
 /// For `check`.
 pub const LINTS: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON];
 /// For the tests without kernel programs; they still build the whole agent.
-pub const WITHOUT_KERNEL: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON, &DPKG, &RUST_SRC, &LINKER, &CXX];
+pub const WITHOUT_KERNEL: &[&Requirement] = &[&RUSTFMT, &CLIPPY, &SYSTEMD, &PYTHON, &RUST_SRC, &LINKER, &CXX];
 /// For the comparison with process-exporter and for the real clients.
 pub const PARITY: &[&Requirement] = &[&RUST_SRC, &LINKER, &CURL, &WSGI_PYTHON];
 /// For the test machines of amd64.
@@ -15,7 +15,7 @@ pub const MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_STD, &QEMU];
 /// For the test machines of arm64.
 pub const ARM_MACHINES: &[&Requirement] = &[&RUST_SRC, &LINKER, &STATIC_ARM_STD, &ARM_COMPILER, &ARM_QEMU];
 /// For packages.
-pub const PACKAGES: &[&Requirement] = &[&DPKG];
+pub const PACKAGES: &[&Requirement] = &[&PYTHON];
 /// For the machine that tests the packages.
 pub const SYSTEMD_MACHINES: &[&Requirement] = &[&QEMU, &DEBOOTSTRAP, &CPIO, &LINTIAN];
 /// For building the fuzz targets.
@@ -72,9 +72,6 @@ const CXX: Requirement =
     debian("a C++ compiler", "the engine that makes inputs for fuzzing",
         "echo '#include <cstdint>' | c++ -x c++ -E -", &["g++"])
         .or("install g++ or clang++, so that c++ is one of them");
-const DPKG: Requirement =
-    debian("dpkg-deb", "writes the .deb", "dpkg-deb --version", &["dpkg"])
-        .or("install dpkg; other distributions than Debian have it, too");
 const DEBOOTSTRAP: Requirement =
     debian("debootstrap", "a small Debian to install packages on", "debootstrap --version", &["debootstrap"])
         .or("install debootstrap; other distributions than Debian have it, too");
@@ -84,7 +81,7 @@ const LINTIAN: Requirement =
 const CPIO: Requirement =
     debian("cpio", "hands that Debian to the emulated machine", "cpio --version", &["cpio"]);
 const PYTHON: Requirement =
-    debian("python", "the checks of documents, the schemas of Kubernetes and servers of HTTP are Python packages",
+    debian("python", "nFPM, the checks of documents, the schemas of Kubernetes and servers of HTTP are Python packages",
         "python3 -c 'import venv, ensurepip'", &["python3-venv"])
         .or("install Python 3 with its module venv");
 const QEMU: Requirement =
