@@ -185,7 +185,7 @@ impl Buffer {
 }
 
 #[inline(always)]
-fn least(one: u64, other: u64) -> u64 {
+pub(crate) fn least(one: u64, other: u64) -> u64 {
     if one < other { one } else { other }
 }
 

@@ -5,6 +5,8 @@ use agent_common::{
     METHOD_POST, METHOD_PUT,
 };
 
+use crate::call::least;
+
 /// Bytes of a request that are looked at for the end of its head; a power of two.
 pub(crate) const TEXT_BYTES: usize = 1024;
 /// Most bytes that may be copied at once; a power of two.
@@ -35,6 +37,12 @@ const CHUNK_DIGITS: u64 = 8;
 /// The longest name of a method, and a space.
 const TOKEN_BYTES: u64 = 16;
 
+/// Bytes that begin version 1 of the PROXY protocol, and its longest line.
+const PROXY_NAME_BYTES: u64 = 6;
+const PROXY_LINE_BYTES: u64 = 108;
+/// Bytes of the header of its version 2 before the addresses.
+const PROXY_BYTES: u64 = 16;
+
 /// The beginning of a buffer.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
@@ -47,7 +55,7 @@ pub struct Text {
 pub(crate) const START_CONNECT: u64 = 16;
 /// Too few bytes.
 pub(crate) const START_SHORT: u64 = 17;
-/// An empty line, which may precede a request.
+/// An empty line, which may precede a request, or a header of the PROXY protocol alone.
 pub(crate) const START_EMPTY: u64 = 18;
 pub(crate) const START_TLS: u64 = 19;
 pub(crate) const START_HTTP2: u64 = 20;
@@ -93,9 +101,19 @@ impl Text {
         }
     }
 
-    /// The class of the first `count` bytes for a server.
+    /// The class of the first `count` bytes for a server. `is_next`: it has answered before, so they may also be the rest of a body;
+    /// then a request must have a target behind its method.
     #[inline(always)]
-    pub(crate) fn start(&self, count: u64) -> u64 {
+    pub(crate) fn start(&mut self, count: u64, is_next: bool) -> u64 {
+        let proxy = self.proxy_end(count);
+        let proxy = self.known(proxy) & (TEXT_BYTES as u64 - 1);
+        let count = self.known(count);
+        if proxy != 0 {
+            return match proxy < count {
+                true => self.token(proxy, count - proxy, is_next),
+                false => START_EMPTY,
+            };
+        }
         let first = self.at(0);
         if first == 0x16 {
             return match count {
@@ -116,22 +134,57 @@ impl Text {
                 1 => START_SHORT,
                 _ if self.at(1) != b'\n' => START_OTHER,
                 2 => START_EMPTY,
-                _ => self.token(2, count - 2),
+                _ => self.token(2, count - 2, is_next),
             };
         }
-        self.token(0, count)
+        self.token(0, count, is_next)
     }
 
-    /// The method at position `from`, which is 0 or 2.
+    /// The position behind a header of the PROXY protocol, by which a load balancer names the client; 0 if there is none in the first
+    /// `count` bytes.
     #[inline(always)]
-    fn token(&self, from: u64, count: u64) -> u64 {
+    fn proxy_end(&self, count: u64) -> u64 {
+        const VERSION_1: u64 = u64::from_le_bytes(*b"PROXY \0\0");
+        const VERSION_2: [u64; 2] = [
+            u64::from_le_bytes(*b"\r\n\r\n\0\r\nQ"),
+            u64::from_le_bytes(*b"UIT\n\0\0\0\0"),
+        ];
+        let is_second = self.word(0) == VERSION_2[0] && self.word(8) & 0xffff_ffff == VERSION_2[1];
+        if is_second && count >= PROXY_BYTES {
+            let length = u64::from(self.at(14)) << 8 | u64::from(self.at(15));
+            return least(PROXY_BYTES + length, TEXT_BYTES as u64 - 1);
+        }
+        if self.word(0) & 0xffff_ffff_ffff != VERSION_1 || count < PROXY_NAME_BYTES {
+            return 0;
+        }
+        let mut place = PROXY_NAME_BYTES;
+        while place < PROXY_LINE_BYTES {
+            if place >= count || self.at(place) == b'\n' {
+                break;
+            }
+            place += 1;
+        }
+        place + 1
+    }
+
+    /// The method at position `from`.
+    #[inline(always)]
+    fn token(&self, from: u64, count: u64, is_next: bool) -> u64 {
         for length in 0..TOKEN_BYTES {
             if length >= count {
                 return START_SHORT;
             }
             let byte = self.at(from + length);
             if byte == b' ' {
-                return named(self.word(from as usize), length);
+                let method = named(self.word(from as usize), length);
+                if !is_next || method == START_CONNECT {
+                    return method;
+                }
+                return match self.at(from + length + 1) {
+                    _ if length + 1 >= count => START_SHORT,
+                    b'/' | b'*' | b'h' | b'H' => method,
+                    _ => START_OTHER,
+                };
             }
             if !byte.is_ascii_uppercase() && byte != b'-' {
                 return START_OTHER;

@@ -123,7 +123,7 @@ fn receive(sock: Socket, result: u64, place: u32) -> Option<()> {
     let is_whole = text.is_one_head(count, held + result);
     let is_whole = text.known(u64::from(is_whole)) == 1;
     let count = text.known(count);
-    let start = text.start(count);
+    let start = text.start(count, exchange.state == SENT);
     let start = text.known(start);
     let count = text.known(count);
     // On a connection that is older than its storage, the commands of other protocols look like methods.

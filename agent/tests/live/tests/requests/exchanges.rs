@@ -12,6 +12,8 @@ table![
     every_call_that_sends_and_receives_is_seen for &[&ITERATOR],
     a_receive_at_the_end_of_another_call_is_not_read_from_its_buffer for &[&ITERATOR],
     bodies_are_no_heads for &[&ITERATOR],
+    the_rest_of_a_body_that_was_answered_early_is_no_request for &[&ITERATOR],
+    headers_of_the_proxy_protocol_are_no_requests for &[&ITERATOR],
     interim_responses_and_tunnels_are_distinguished for &[&ITERATOR],
     bytes_that_are_no_http_are_unparsed for &[&ITERATOR],
     a_worker_that_ends_at_once_counts for TYPED,
@@ -133,6 +135,69 @@ fn bodies_are_no_heads(tier: &Tier) {
         pair.ask("recv", GET.len(), &body);
         pair.answer("send", &[OK]);
         pair.expect("POST 2xx");
+    });
+}
+
+fn the_rest_of_a_body_that_was_answered_early_is_no_request(tier: &Tier) {
+    on_each_path(tier, |agent, pair| {
+        for rest in [
+            "INSERT INTO a",
+            "DELETE FROM a",
+            "GET",
+            "GET x",
+            "A B",
+            "UPDATE a",
+        ] {
+            let head = b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n";
+            pair.ask("recv", 8192, head);
+            pair.answer("send", &[b"HTTP/1.1 413 Too Large\r\nServer: x\r\n\r\n"]);
+            pair.expect("POST 4xx");
+            let rest = format!("{rest:<1000}");
+            pair.ask("recv", 500, rest.as_bytes());
+            pair.check(agent);
+        }
+        for target in ["/", "*", "http://x/", "HTTP://x/"] {
+            let head = format!("OPTIONS {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+            for piece in [8192, 8] {
+                pair.ask("recv", piece, head.as_bytes());
+                pair.answer("send", &[OK]);
+                pair.expect("OPTIONS 2xx");
+            }
+        }
+    });
+}
+
+fn headers_of_the_proxy_protocol_are_no_requests(tier: &Tier) {
+    let address = [127, 0, 0, 1, 127, 0, 0, 1, 4, 0, 4, 1];
+    let start = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c";
+    let second = [&start[..], &address].concat();
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    on_each_path(tier, |agent, pair| {
+        for header in [
+            &b"PROXY TCP4 127.0.0.1 127.0.0.1 1024 1025\r\n"[..],
+            b"PROXY UNKNOWN\r\n",
+            &second,
+            local,
+        ] {
+            // Alone, as from a load balancer that only looks whether the server is there.
+            pair.connect();
+            pair.ask("recv", 8192, header);
+            pair.check(agent);
+            pair.exchange("GET", 200);
+            pair.expect("GET 2xx");
+            pair.check(agent);
+            pair.connect();
+            pair.ask(
+                "recv",
+                8192,
+                &[header, b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"].concat(),
+            );
+            pair.answer("send", &[OK]);
+            pair.expect("POST 2xx");
+            pair.exchange("GET", 404);
+            pair.expect("GET 4xx");
+            pair.check(agent);
+        }
     });
 }
 
