@@ -9,21 +9,15 @@
 )]
 
 mod background;
-mod browser;
 mod check;
 mod compose;
 mod dist;
-mod fan_in;
 mod fuzz;
 mod image;
 mod manifests;
 mod measure;
-mod network;
-mod parity;
-mod passenger;
-mod requests;
+mod real;
 mod run;
-mod scale;
 mod service;
 mod side_by_side;
 mod target;
@@ -62,15 +56,29 @@ enum Verb {
     /// Compare network accounting with curl, nginx, ab, iperf3, pgbench and PostgreSQL of Debian
     Network(Words),
     /// Send requests to Gunicorn, Uvicorn, Granian, Puma and nginx, and compare the counts
-    Http(requests::Arguments),
+    Http {
+        /// Send each shape of requests once, as in CI
+        #[arg(long)]
+        short: bool,
+        #[command(flatten)]
+        words: Words,
+    },
     /// Kill instances and sources of fan-in with -9 during a minute of scrapes; answers must be complete for the living
-    FanIn(fan_in::Arguments),
+    FanIn {
+        /// Scrape for so many seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Choose victims and moments by this number
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Build the image for containers
     Image(image::Arguments),
     /// Check the rendered manifests of deploy/kubernetes against the schemas of Kubernetes
     Manifests,
     /// Estimate the load that the exposition of a running agent makes in a fleet
-    Scale(scale::Arguments),
+    #[command(disable_help_flag = true)]
+    Scale(Passed),
     /// Run the live tests on other kernels, in emulated machines
     Vm(vm::Arguments),
     /// Build static binaries as tarball, .deb and .rpm
@@ -88,7 +96,7 @@ struct Passed {
     arguments: Vec<String>,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 struct Words {
     /// Run only tests whose names contain one of these words
     words: Vec<String>,
@@ -102,15 +110,15 @@ fn main() -> ExitCode {
         Verb::Bench(Passed { arguments }) => measure::main("bench", &arguments),
         Verb::Soak(Passed { arguments }) => measure::main("soak", &arguments),
         Verb::Fuzz(arguments) => fuzz::main(&arguments),
-        Verb::Parity(Words { words }) => parity::main(&words),
-        Verb::Browser => browser::main(),
-        Verb::Passenger(Words { words }) => passenger::main(&words),
-        Verb::Network(Words { words }) => network::main(&words),
-        Verb::Http(arguments) => requests::main(&arguments),
-        Verb::FanIn(arguments) => fan_in::main(&arguments),
+        Verb::Parity(Words { words }) => real::parity(&words),
+        Verb::Browser => real::browser(),
+        Verb::Passenger(Words { words }) => real::passenger(&words),
+        Verb::Network(Words { words }) => real::network(&words),
+        Verb::Http { short, words } => real::http(short, &words.words),
+        Verb::FanIn { seconds, seed } => real::fan_in(seconds, seed),
         Verb::Image(arguments) => image::main(&arguments),
         Verb::Manifests => manifests::main(),
-        Verb::Scale(arguments) => scale::main(&arguments),
+        Verb::Scale(Passed { arguments }) => measure::main("scale", &arguments),
         Verb::Vm(arguments) => vm::main(&arguments),
         Verb::Dist(arguments) => dist::main(&arguments),
         Verb::Service(arguments) => service::main(&arguments),
@@ -149,11 +157,6 @@ mod tests {
             "image --target",
             "image --target x",
             "image run",
-            "scale --nodes",
-            "scale --nodes 0",
-            "scale --interval x",
-            "scale --speed 1",
-            "scale n1",
             "vm 2.4",
             "vm --table all",
             "vm --build --table",
@@ -181,7 +184,6 @@ mod tests {
             "fan-in --seed 7 --seconds 5",
             "passenger -- --nocapture",
             "image --run",
-            "scale --nodes 5 n1:9256 --interval 60",
             "vm nohz 7.2 -- runqueue:: start::",
             "vm all",
             "vm --table",

@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and `cargo xtask soak`: builds the package `xtask-measure` and executes it, with the same arguments.
+//! `cargo xtask bench`, `soak` and `scale`: builds the package `xtask-measure` and executes it, with the same arguments.
 
 use std::os::unix::process::CommandExt as _;
 

@@ -13,10 +13,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::background::Background;
-use crate::{
-    browser, check, command, fuzz, image, manifests, parity, passenger, requests, setup, vm,
-    workspace,
-};
+use crate::{check, command, fuzz, image, manifests, real, setup, vm, workspace};
 
 struct Stage {
     name: &'static str,
@@ -42,17 +39,15 @@ const fn stage(name: &'static str, needs: Needs, main: fn() -> Result<()>) -> St
 const STAGES: &[Stage] = &[
     stage("check", Nothing, check::main),
     stage("unit and integration tests", Nothing, units),
-    stage("beside process-exporter", Nothing, || parity::main(&[])),
-    stage("the page in a browser", Nothing, browser::main),
+    stage("beside process-exporter", Nothing, || real::parity(&[])),
+    stage("the page in a browser", Nothing, real::browser),
     stage("manifests", Nothing, manifests::main),
     stage("a minute of fuzzing", Nothing, || {
         fuzz::main(&fuzz::Arguments::default())
     }),
     // Of the kernel only root: Passenger changes users.
-    stage("beside the real Passenger", Kernel, || passenger::main(&[])),
-    stage("requests to real servers", Kernel, || {
-        requests::main(&requests::Arguments::short())
-    }),
+    stage("beside the real Passenger", Kernel, || real::passenger(&[])),
+    stage("requests to real servers", Kernel, || real::http(true, &[])),
     // Its agents see each end of a compiler. Where a test lets records be lost, the agent accounts for such an end a minute
     // later, and the test waits until the node's books balance.
     stage("this kernel", KernelAlone, this_kernel),

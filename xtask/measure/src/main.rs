@@ -1,4 +1,4 @@
-//! The verbs `bench` and `soak`, which `cargo xtask` starts. Neither the tests nor a fresh clone build this package.
+//! The verbs `bench`, `soak` and `scale`, which `cargo xtask` starts. Neither the tests nor a fresh clone build this package.
 //!
 //! In come a verb and its arguments; out come the output and the exit code of the verb, 2 if the arguments are wrong.
 #![allow(
@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod scale;
 mod soak;
 
 use std::process::ExitCode;
@@ -22,17 +23,20 @@ enum Measurement {
     Bench(bench::Arguments),
     /// Run the agent while programs start and end, and check CPU, counts and memory each minute
     Soak(soak::Arguments),
+    /// Estimate the load that the exposition of a running agent makes in a fleet
+    Scale(scale::Arguments),
 }
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let result = match words.split_first() {
-        // Both verbs start this program again, for their loads: those need no help, and must be quick.
+        // `bench` and `soak` start this program again, for their loads: those need no help, and must be quick.
         Some((word, load)) if word == bench::LOAD => bench::load(load),
         Some((word, load)) if word == soak::LOAD => soak::load(load),
         _ => match Measurement::parse() {
             Measurement::Bench(arguments) => bench::main(&arguments),
             Measurement::Soak(arguments) => soak::main(&arguments),
+            Measurement::Scale(arguments) => scale::main(&arguments),
         },
     };
     match result {
@@ -54,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_and_flags_of_the_agent_are_parsed() {
+    fn known_arguments_are_parsed() {
         let bench = parse("bench idle --output x.md").expect("a section and a file");
         let fields = r#"Bench(Arguments { sections: ["idle"], output: Some("x.md") })"#;
         assert_eq!(format!("{bench:?}"), fields);
@@ -62,6 +66,7 @@ mod tests {
             .expect("minutes and a flag of the agent");
         let fields = r#"Soak(Arguments { minutes: 3, agent: ["--accounting=switch"] })"#;
         assert_eq!(format!("{soak:?}"), fields);
+        parse("scale --nodes 5 n1:9256 --interval 60").expect("a fleet and an agent");
     }
 
     #[test]
@@ -74,6 +79,11 @@ mod tests {
             "soak --minutes 0",
             "soak --minutes 3 switch",
             "soak --hours 1",
+            "scale --nodes",
+            "scale --nodes 0",
+            "scale --interval x",
+            "scale --speed 1",
+            "scale n1",
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}: {error}");
