@@ -6,26 +6,24 @@
 
 use std::path::Path;
 
-use super::paths::{CodePath, Module};
-use super::table::{Row, Tables};
+use super::paths::Module;
+use super::table::{self, Row};
 
 pub(super) fn check(modules: &[Module], document: &str) -> Vec<String> {
-    let tables = match Tables::parse(document) {
+    let (rows, crates) = match table::parse(document) {
         Ok(tables) => tables,
         Err(fault) => return vec![fault],
     };
     let mut findings = Vec::new();
     for module in modules {
-        let Some(top) = module.name.first() else {
+        let Some(top) = module.name.get(1) else {
             continue;
         };
-        let mut found = foreign(module, &tables.crates);
-        found.extend(edges(module, top, &tables.modules, modules));
         let path = Path::new("agent/src").join(&module.file);
-        let path = path.display();
-        for (line, what) in found {
-            findings.push(format!("{path}:{line}: {what}"));
-        }
+        let mut found = foreign(module, &crates);
+        found.extend(edges(module, top, &rows, modules));
+        let found = found.into_iter();
+        findings.extend(found.map(|(line, what)| format!("{}:{line}: {what}", path.display())));
     }
     findings
 }
@@ -35,38 +33,32 @@ fn edges(module: &Module, top: &str, rows: &[Row], modules: &[Module]) -> Vec<(u
     let Some((_, allowed)) = rows.iter().find(|(name, _)| name == top) else {
         return vec![(1, format!("module `{top}` is not in the import table"))];
     };
-    let permits = |path: &CodePath| {
-        let mut rules = allowed.iter();
-        rules.any(|rule| permits(rule, &path.segments, modules))
+    let permits = |path: &[String]| allowed.iter().any(|rule| permits(rule, path, modules));
+    let is_wrong = |path: &[String]| match path {
+        [first, ..] if first == top => false,
+        path if permits(path) => false,
+        // `use crate::source;` is judged by the paths of the file that begin with `source`.
+        [whole] => {
+            let paths = module.paths.iter().map(|path| path.segments.as_slice());
+            let mut taken = paths
+                .filter(|path| path.len() > 1 && path[0] == *whole)
+                .peekable();
+            taken.peek().is_none() || !taken.all(permits)
+        }
+        _ => true,
     };
     let rules = match allowed.as_slice() {
         [] => "nothing of ours".to_owned(),
         _ => allowed.join(", "),
     };
-    module
-        .crate_paths()
-        .filter(|path| path.segments.first().is_none_or(|first| first != top))
-        .filter(|path| !permits(path))
-        .filter(|path| match path.segments.as_slice() {
-            // `use crate::source;` is judged by the paths of the file that begin with `source`.
-            [whole] => {
-                let mut taken = paths_through(whole, module).peekable();
-                taken.peek().is_none() || !taken.all(permits)
-            }
-            _ => true,
-        })
-        .map(|path| {
-            let name = path.segments.join("::");
+    let wrong = module.crate_paths().filter(|(path, _)| is_wrong(path));
+    wrong
+        .map(|(path, line)| {
+            let name = path.join("::");
             let what = format!("`{top}` imports `{name}`; it may import {rules}");
-            (path.line, what)
+            (line, what)
         })
         .collect()
-}
-
-/// The paths that start at an imported module: `whole::a::B`.
-fn paths_through<'a>(whole: &str, module: &'a Module) -> impl Iterator<Item = &'a CodePath> {
-    let is_through = move |path: &&CodePath| path.segments.len() > 1 && path.segments[0] == whole;
-    module.paths.iter().filter(is_through)
 }
 
 /// Crates named outside their part of the tree.
@@ -75,10 +67,9 @@ fn foreign(module: &Module, rows: &[Row]) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     for path in &module.paths {
         let first = path.segments.first();
-        let Some((name, homes)) = rows.iter().find(|(name, _)| Some(name) == first) else {
-            continue;
-        };
-        if !homes.iter().any(|home| file.starts_with(home)) {
+        if let Some((name, homes)) = rows.iter().find(|(name, _)| Some(name) == first)
+            && !homes.iter().any(|home| file.starts_with(home))
+        {
             let what = format!("`{name}` belongs into {} only", homes.join(" and "));
             found.push((path.line, what));
         }
@@ -87,27 +78,17 @@ fn foreign(module: &Module, rows: &[Row]) -> Vec<(usize, String)> {
     found
 }
 
-fn permits(rule: &str, segments: &[String], modules: &[Module]) -> bool {
-    let Some((module, part)) = rule.split_once("::") else {
-        return segments.first().is_some_and(|first| first == rule);
-    };
-    match segments {
-        [first, second, ..] if first == module => {
-            second == part || exports(module, part, modules).contains(second)
+fn permits(rule: &str, path: &[String], modules: &[Module]) -> bool {
+    match (rule.split_once("::"), path) {
+        (None, [first, ..]) => first == rule,
+        (Some((module, part)), [first, second, ..]) if first == module => {
+            // What the part defines may come by way of its folder.
+            let files = modules.iter().filter(|file| file.name[1..] == [module]);
+            let mut exports = files.flat_map(Module::exports);
+            second == part || exports.any(|export| export == (second, part))
         }
         _ => false,
     }
-}
-
-/// The names under which `module` hands on what its `part` defines.
-fn exports(module: &str, part: &str, modules: &[Module]) -> Vec<String> {
-    let mut files = modules.iter();
-    let Some(module) = files.find(|file| file.name == [module]) else {
-        return Vec::new();
-    };
-    let is_of_part = |path: &&CodePath| path.segments.first().is_some_and(|first| first == part);
-    let imports = module.paths.iter().filter(is_of_part);
-    imports.filter_map(|path| path.name.clone()).collect()
 }
 
 #[cfg(test)]

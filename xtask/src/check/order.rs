@@ -1,7 +1,7 @@
 //! The order inside a folder: files import downwards only, so no files of a folder import each other, directly or through others.
 //!
-//! In: the files of `agent/src`. Out: each cycle once, with its files. For each import the check reports only one shortest cycle,
-//! so a longer one may appear when that is mended.
+//! In: the files of `agent/src`. Out: each cycle once, with its files. For each file that is the first of cycles, by its name, the
+//! check reports only a shortest one, so another may appear when that is mended.
 //!
 //! A folder inside the folder counts as one file. `mod.rs`, or the file beside the folder, is not in the order: in most folders
 //! it composes the files, and they use the types that it defines. A name that it only imports from one of its files counts as an
@@ -17,37 +17,24 @@ type Imports<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 pub(super) fn check(modules: &[Module]) -> Vec<String> {
     let mut folders = BTreeSet::new();
     for module in modules {
-        folders.extend((1..module.name.len()).map(|depth| &module.name[..depth]));
+        folders.extend((2..module.name.len()).map(|depth| &module.name[..depth]));
     }
-    let mut cycles = BTreeSet::new();
-    for folder in folders {
-        cycles.extend(cycles_of(folder, modules));
-    }
-    let finding = |cycle| format!("{cycle}: files of a folder import each other");
-    cycles.into_iter().map(finding).collect()
+    let cycles = folders.into_iter().map(|folder| cycles_of(folder, modules));
+    cycles.flatten().collect()
 }
 
 /// The cycles among the files and folders of one folder.
-fn cycles_of(folder: &[String], modules: &[Module]) -> BTreeSet<String> {
+fn cycles_of(folder: &[String], modules: &[Module]) -> Vec<String> {
     let labels = labels(folder, modules);
     let imports = imports(folder, modules, &labels);
-    let mut cycles = BTreeSet::new();
-    for (&from, targets) in &imports {
-        for &to in targets {
-            let Some(mut cycle) = shortest(&imports, to, from) else {
-                continue;
-            };
-            let names = cycle.iter().enumerate();
-            let first = names.min_by_key(|(_, name)| **name);
-            let first = first.map_or(0, |(at, _)| at);
-            cycle.rotate_left(first);
-            let closed = cycle.iter().chain(cycle.first());
-            let files: Vec<&str> = closed.map(|name| labels[*name].as_str()).collect();
-            let folder = folder.join("/");
-            cycles.insert(format!("agent/src/{folder}: {}", files.join(" -> ")));
-        }
-    }
+    let cycles = imports.keys().filter_map(|first| shortest(&imports, first));
     cycles
+        .map(|cycle| {
+            let files: Vec<&str> = cycle.iter().map(|name| labels[name].as_str()).collect();
+            let (folder, files) = (folder[1..].join("/"), files.join(" -> "));
+            format!("agent/src/{folder}: {files}: files of a folder import each other")
+        })
+        .collect()
 }
 
 /// The names of the modules in a folder, each with the name of its file, or of its folder if no file is beside that.
@@ -73,21 +60,23 @@ fn imports<'a>(
     modules: &'a [Module],
     labels: &BTreeMap<&'a str, String>,
 ) -> Imports<'a> {
-    let exports = exports(folder, modules, labels);
+    // `mod.rs`, or the file beside the folder.
+    let own = modules.iter().filter(|module| module.name == folder);
+    let exports: BTreeMap<&str, &str> = own.flat_map(Module::exports).collect();
     let mut imports = Imports::new();
     for module in modules {
         let Some([from, ..]) = module.name.strip_prefix(folder) else {
             continue;
         };
-        for path in module.crate_paths() {
+        for path in &module.paths {
             let Some([name, ..]) = path.segments.strip_prefix(folder) else {
                 continue;
             };
-            let to = match labels.get_key_value(name.as_str()) {
-                Some((to, _)) => Some(*to),
-                None => exports.get(name).copied(),
+            let to = match exports.get(name.as_str()) {
+                Some(&module) if !labels.contains_key(name.as_str()) => module,
+                _ => name.as_str(),
             };
-            if let Some(to) = to.filter(|to| to != from) {
+            if to != from && labels.contains_key(to) {
                 imports.entry(from.as_str()).or_default().insert(to);
             }
         }
@@ -95,43 +84,17 @@ fn imports<'a>(
     imports
 }
 
-/// The names that `mod.rs`, or the file beside the folder, imports from modules in the folder, each with its module.
-fn exports<'a>(
-    folder: &[String],
-    modules: &[Module],
-    labels: &BTreeMap<&'a str, String>,
-) -> BTreeMap<String, &'a str> {
-    let mut exports = BTreeMap::new();
-    for module in modules.iter().filter(|module| module.name == folder) {
-        for path in &module.paths {
-            let absolute = module.absolute(&path.segments);
-            let segments = match &absolute {
-                Some(segments) => segments.strip_prefix(folder),
-                None => Some(path.segments.as_slice()),
-            };
-            if let (Some([from, _, ..]), Some(name)) = (segments, &path.name)
-                && let Some((from, _)) = labels.get_key_value(from.as_str())
-            {
-                exports.insert(name.clone(), *from);
-            }
-        }
-    }
-    exports
-}
-
-/// A shortest way along imports, both ends included.
-fn shortest<'a>(imports: &Imports<'a>, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
-    let mut seen = BTreeSet::from([from]);
-    let mut ways = VecDeque::from([vec![from]]);
+/// A shortest way along imports from a module back to it, over modules whose names follow its own, both ends included.
+fn shortest<'a>(imports: &Imports<'a>, first: &'a str) -> Option<Vec<&'a str>> {
+    let mut seen = BTreeSet::new();
+    let mut ways = VecDeque::from([vec![first]]);
     while let Some(way) = ways.pop_front() {
-        let last = *way.last()?;
-        if last == to {
-            return Some(way);
-        }
-        for next in imports.get(last).into_iter().flatten() {
-            if seen.insert(*next) {
-                let mut longer = way.clone();
-                longer.push(*next);
+        for &next in imports.get(way.last()?).into_iter().flatten() {
+            let longer = [way.as_slice(), &[next]].concat();
+            if next == first {
+                return Some(longer);
+            }
+            if next > first && seen.insert(next) {
                 ways.push_back(longer);
             }
         }

@@ -6,12 +6,14 @@
 
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use super::sources::Source;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct CodePath {
+    /// `crate` and the way to an item of this crate, in place of `self` and `super`, too. Any other first segment is a name: of
+    /// another crate, or one that the file imports.
     pub(super) segments: Vec<String>,
     pub(super) line: usize,
     /// The name that the file gives it, if it is an import. `*` imports without a name.
@@ -23,9 +25,9 @@ pub(super) struct CodePath {
 pub(super) struct Module {
     /// Its path from `agent/src`.
     pub(super) file: PathBuf,
-    /// The module that it is, from the root of the crate: `group/mod.rs` is `[group]`, `lib.rs` is the root.
+    /// The module that it is: `group/mod.rs` is `[crate, group]`, `lib.rs` is `[crate]`.
     pub(super) name: Vec<String>,
-    /// All paths of two segments or more, and all imports, as they are written and in the order of the file.
+    /// All paths of two segments or more, and all imports, in the order of the file.
     pub(super) paths: Vec<CodePath>,
 }
 
@@ -50,156 +52,108 @@ pub(super) fn modules(sources: &[Source]) -> (Vec<Module>, Vec<String>) {
 
 impl Module {
     fn new(file: &Path, code: TokenStream) -> Self {
+        let mut name = vec!["crate".to_owned()];
+        let parts = file.with_extension("");
+        name.extend(parts.iter().map(|part| part.to_string_lossy().into_owned()));
+        name.pop_if(|last| matches!(last.as_str(), "mod" | "lib" | "main"));
         let mut paths = Vec::new();
-        Finder::new(&[], false, &mut paths).read(code);
-        Self {
-            file: file.to_owned(),
-            name: name_of(file),
-            paths,
+        find(code, &[], false, &mut paths);
+        for path in &mut paths {
+            path.segments = absolute(&path.segments, &name);
         }
+        let file = file.to_owned();
+        Self { file, name, paths }
     }
 
-    /// The paths that name items of this crate, from its root.
-    pub(super) fn crate_paths(&self) -> impl Iterator<Item = CodePath> {
+    /// The paths of items of this crate, from its root, each with its line.
+    pub(super) fn crate_paths(&self) -> impl Iterator<Item = (&[String], usize)> {
         self.paths.iter().filter_map(|path| {
-            Some(CodePath {
-                segments: self.absolute(&path.segments)?,
-                ..path.clone()
-            })
+            let (first, rest) = path.segments.split_first()?;
+            (first == "crate").then_some((rest, path.line))
         })
     }
 
-    /// A path from the root of this crate; `None`: it begins with a name, which may be another crate or what the file imports.
-    pub(super) fn absolute(&self, segments: &[String]) -> Option<Vec<String>> {
-        let (first, tail) = segments.split_first()?;
-        let (base, rest) = match first.as_str() {
-            "crate" => return Some(tail.to_vec()),
-            "self" => (self.name.as_slice(), tail),
-            "super" => (self.name.as_slice(), segments),
-            _ => return None,
+    /// The names that it imports from modules below it, each with its module.
+    pub(super) fn exports(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.paths.iter().filter_map(|path| {
+            let below = path.segments.strip_prefix(self.name.as_slice());
+            match below.unwrap_or(&path.segments) {
+                [module, _, ..] => Some((path.name.as_deref()?, module.as_str())),
+                _ => None,
+            }
+        })
+    }
+}
+
+fn absolute(path: &[String], module: &[String]) -> Vec<String> {
+    let rest = match path {
+        [first, rest @ ..] if first == "self" => rest,
+        [first, ..] if first == "super" => path,
+        _ => return path.to_vec(),
+    };
+    let above = rest.iter().take_while(|segment| *segment == "super");
+    let above = above.count();
+    [
+        &module[..module.len().saturating_sub(above)],
+        &rest[above..],
+    ]
+    .concat()
+}
+
+/// Finds the paths among the tokens between two delimiters. `base` is the path before them: `a` in `a::{b, c}`.
+fn find(code: TokenStream, base: &[String], mut is_import: bool, found: &mut Vec<CodePath>) {
+    let is_colon =
+        |tree: &TokenTree| matches!(tree, TokenTree::Punct(sign) if sign.as_char() == ':');
+    let is_word =
+        |tree: &TokenTree, word: &str| matches!(tree, TokenTree::Ident(ident) if ident == word);
+    let mut rest = code.into_iter().peekable();
+    while let Some(tree) = rest.next() {
+        let first = match tree {
+            TokenTree::Ident(first) => first,
+            TokenTree::Group(group) => {
+                find(group.stream(), &[], is_import, found);
+                continue;
+            }
+            TokenTree::Punct(sign) => {
+                // `use<'a>` among the bounds of a type imports nothing.
+                is_import &= !matches!(sign.as_char(), ';' | '<');
+                continue;
+            }
+            TokenTree::Literal(_) => continue,
         };
-        let above = rest.iter().take_while(|segment| *segment == "super");
-        let above = above.count();
-        let base = &base[..base.len().saturating_sub(above)];
-        Some([base, &rest[above..]].concat())
-    }
-}
-
-fn name_of(file: &Path) -> Vec<String> {
-    let path = file.with_extension("");
-    let parts = path.iter().map(|part| part.to_string_lossy().into_owned());
-    let mut name: Vec<String> = parts.collect();
-    let last = name.last().map(String::as_str);
-    if matches!(last, Some("mod" | "lib" | "main")) {
-        name.pop();
-    }
-    name
-}
-
-/// Reads the tokens between two delimiters.
-struct Finder<'a> {
-    /// The path before the braces around the tokens: `a::` before `{b, c}`.
-    base: &'a [String],
-    /// Whether the tokens are part of a `use`.
-    is_import: bool,
-    /// The path that ends with the next token that does not continue it; without one, `base`.
-    path: Vec<String>,
-    line: usize,
-    /// The name of the import in `path`.
-    name: Option<String>,
-    found: &'a mut Vec<CodePath>,
-}
-
-impl<'a> Finder<'a> {
-    fn new(base: &'a [String], is_import: bool, found: &'a mut Vec<CodePath>) -> Self {
-        Self {
-            base,
-            is_import,
-            path: base.to_vec(),
-            line: 0,
-            name: None,
-            found,
+        if first == "use"
+            || first == "extern" && rest.next_if(|tree| is_word(tree, "crate")).is_some()
+        {
+            is_import = true;
+            continue;
         }
-    }
-
-    fn read(mut self, code: TokenStream) {
-        let (mut colons, mut word_before) = (0, String::new());
-        for tree in code {
-            let continues = colons == 2;
-            let before = std::mem::take(&mut word_before);
-            match tree {
-                TokenTree::Punct(sign) if sign.as_char() == ':' => {
-                    colons += 1;
-                    continue;
+        let mut path = base.to_vec();
+        if !(first == "self" && is_import && !base.is_empty()) {
+            path.push(first.to_string());
+        }
+        while rest.next_if(is_colon).is_some() && rest.next_if(is_colon).is_some() {
+            match rest.peek() {
+                Some(TokenTree::Ident(word)) => path.push(word.to_string()),
+                Some(TokenTree::Punct(sign)) if sign.as_char() == '*' => path.push("*".to_owned()),
+                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
+                    find(group.stream(), &path, is_import, found);
+                    path.clear();
                 }
-                TokenTree::Punct(sign) if sign.as_char() == '*' && self.is_import && continues => {
-                    self.name = None;
-                    self.path.push("*".to_owned());
-                }
-                TokenTree::Ident(word) => {
-                    self.word(&word, continues, &before);
-                    word_before = word.to_string();
-                }
-                TokenTree::Group(group) => {
-                    let mut base = Vec::new();
-                    if continues && group.delimiter() == Delimiter::Brace {
-                        base = std::mem::replace(&mut self.path, self.base.to_vec());
-                        self.name = None;
-                    }
-                    self.end();
-                    Finder::new(&base, self.is_import, self.found).read(group.stream());
-                }
-                TokenTree::Punct(sign) => {
-                    self.end();
-                    // `use<'a>` among the bounds of a type imports nothing.
-                    self.is_import &= !matches!(sign.as_char(), ';' | '<');
-                }
-                TokenTree::Literal(_) => self.end(),
+                _ => break,
             }
-            colons = 0;
+            rest.next();
         }
-        self.end();
-    }
-
-    fn word(&mut self, word: &Ident, continues: bool, before: &str) {
-        let text = word.to_string();
-        match text.as_str() {
-            "as" if self.is_import => return,
-            _ if self.is_import && before == "as" => {
-                self.name = Some(text);
-                return;
-            }
-            _ if !continues => self.end(),
-            _ => {}
+        let mut name = path
+            .last()
+            .filter(|name| is_import && *name != "*")
+            .cloned();
+        if is_import && rest.next_if(|tree| is_word(tree, "as")).is_some() {
+            name = rest.next().map(|tree| tree.to_string());
         }
-        if self.path.len() == self.base.len() {
-            self.line = word.span().start().line;
-        }
-        match text.as_str() {
-            "use" => self.is_import = true,
-            "crate" if before == "extern" => self.is_import = true,
-            "self" if self.is_import && !self.base.is_empty() => {
-                self.name = self.base.last().cloned()
-            }
-            _ => {
-                self.name = self.is_import.then(|| text.clone());
-                self.path.push(text);
-            }
-        }
-    }
-
-    /// Takes the path if it is an import or has two segments or more. The next one begins at `base`.
-    fn end(&mut self) {
-        let path = std::mem::replace(&mut self.path, self.base.to_vec());
-        let name = self.name.take();
-        let least = match self.is_import {
-            true => self.base.len(),
-            false => self.base.len().max(1),
-        };
-        if path.len() > least || name.is_some() {
-            self.found.push(CodePath {
+        if path.len() > 1 || is_import && !path.is_empty() {
+            found.push(CodePath {
                 segments: path,
-                line: self.line,
+                line: first.span().start().line,
                 name,
             });
         }
@@ -218,7 +172,7 @@ mod tests {
     fn paths(text: &str, file: &str) -> Vec<String> {
         let module = module(text, file);
         let paths = module.crate_paths();
-        paths.map(|path| path.segments.join("::")).collect()
+        paths.map(|(path, _)| path.join("::")).collect()
     }
 
     #[test]

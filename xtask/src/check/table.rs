@@ -8,60 +8,45 @@ pub(super) const DOCUMENT: &str = "docs/dev/architecture.md";
 /// A name of the first column, and the names beside it in the second one.
 pub(super) type Row = (String, Vec<String>);
 
-#[derive(Debug)]
-pub(super) struct Tables {
-    /// Each module, and the modules that it may import. `a::b` means: of `a`, only what its module `b` defines.
-    pub(super) modules: Vec<Row>,
-    /// Each crate that only some files may name, and these files and folders, from `agent/src` and without `.rs`.
-    pub(super) crates: Vec<Row>,
-}
-
-impl Tables {
-    pub(super) fn parse(document: &str) -> Result<Self, String> {
-        Ok(Self {
-            modules: rows(document, ["module", "may import"])?,
-            crates: rows(document, ["crate", "only in"])?,
-        })
-    }
+/// Two tables: each module, and the modules that it may import, where `a::b` means: of `a`, only what its module `b` defines. And
+/// each crate that only some files may name, and these files and folders, from `agent/src` and without `.rs`.
+pub(super) fn parse(document: &str) -> Result<(Vec<Row>, Vec<Row>), String> {
+    let modules = rows(document, ["module", "may import"])?;
+    Ok((modules, rows(document, ["crate", "only in"])?))
 }
 
 /// The rows of the table with this heading. A row with several names in its first column counts for each of them.
 fn rows(document: &str, heading: [&str; 2]) -> Result<Vec<Row>, String> {
-    let numbered = document.lines().zip(1_usize..);
+    let fault = |line: usize, what: &str| Err(format!("{DOCUMENT}:{line}: {what}"));
+    let numbered = document.lines().zip(1..);
     let mut lines = numbered.skip_while(|(line, _)| cells(line) != heading);
     let Some((_, first)) = lines.next() else {
-        let [left, right] = heading;
-        return Err(format!(
-            "{DOCUMENT}:1: no table with the heading `| {left} | {right} |`"
-        ));
+        let heading = heading.join(" | ");
+        return fault(1, &format!("no table with the heading `| {heading} |`"));
     };
     let is_row = |line: &str| line.trim_start().starts_with('|');
     let mut rows: Vec<Row> = Vec::new();
     for (line, number) in lines.take_while(|(line, _)| is_row(line)) {
-        let cells = cells(line);
-        if cells == ["---", "---"] {
-            continue;
-        }
-        let columns = match cells.as_slice() {
+        let columns = match cells(line).as_slice() {
+            ["---", "---"] => continue,
             [left, right] => names(left).zip(names(right)),
             _ => None,
         };
         let Some((left, right)) = columns.filter(|(left, _)| !left.is_empty()) else {
-            return Err(format!(
-                "{DOCUMENT}:{number}: expected two cells, names in backticks; `-` stands for none"
-            ));
+            let expected = "expected two cells, names in backticks; `-` stands for none";
+            return fault(number, expected);
         };
         for name in left {
             if rows.iter().any(|(earlier, _)| *earlier == name) {
-                return Err(format!("{DOCUMENT}:{number}: `{name}` has two rows"));
+                return fault(number, &format!("`{name}` has two rows"));
             }
             rows.push((name, right.clone()));
         }
     }
-    if rows.is_empty() {
-        return Err(format!("{DOCUMENT}:{first}: the table has no rows"));
+    match rows.as_slice() {
+        [] => fault(first, "the table has no rows"),
+        _ => Ok(rows),
     }
-    Ok(rows)
 }
 
 /// The cells of a row of a table; none of any other line.
@@ -95,13 +80,13 @@ mod tests {
     #[test]
     fn tables_are_read_between_other_text() {
         let document = format!("\n{MODULES}| `b` | `a`, `c::d` |\n\ntext\n\n{CRATES}");
-        let tables = Tables::parse(&document).expect("two tables");
+        let (modules, crates) = parse(&document).expect("two tables");
         let row = |name: &str, names: &[&str]| -> Row {
             let names = names.iter().map(|name| (*name).to_owned());
             (name.to_owned(), names.collect())
         };
-        assert_eq!(tables.modules, [row("a", &[]), row("b", &["a", "c::d"])]);
-        assert_eq!(tables.crates, [row("x", &["a/b"]), row("y", &["a/b"])]);
+        assert_eq!(modules, [row("a", &[]), row("b", &["a", "c::d"])]);
+        assert_eq!(crates, [row("x", &["a/b"]), row("y", &["a/b"])]);
     }
 
     #[test]
@@ -117,7 +102,7 @@ mod tests {
             (format!("{MODULES}| `b` | - | - |\n\n{CRATES}"), 4),
             (format!("{CRATES}\n| module | may import |\n"), 5),
         ] {
-            let fault = Tables::parse(&document).expect_err(&document);
+            let fault = parse(&document).expect_err(&document);
             let start = format!("{DOCUMENT}:{line}: ");
             assert!(fault.starts_with(&start), "{fault}");
         }
