@@ -2,7 +2,7 @@
 //!
 //! In: the files; `METRICS.md` and the recording rules for the metrics that exist. Out: a finding for each unknown metric, label,
 //! variable or dashboard, and for each panel that differs from the others of its kind in more than its content. It does not parse
-//! queries: `cargo xtask parity` sends each query to a real Prometheus.
+//! queries: `cargo xtask parity` sends each query to a real Prometheus, where a label that its metric lacks gives no data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,136 +18,111 @@ const FOLDER: &str = "deploy/grafana";
 const OWN: &[&str] = &["uid", "title", "description", "templating", "panels"];
 /// Prefixes of the agent's metrics.
 const PREFIXES: &[&str] = &["namedprocess_", "headcount_", "passenger_", "gunicorn_"];
-/// Labels that Prometheus adds to each series.
-const ADDED: &[&str] = &["job", "instance"];
+/// Labels that Prometheus adds.
+const ADDED: [&str; 4] = ["job", "instance", "alertname", "alertstate"];
 const COLUMNS: u64 = 24;
 
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
-    let metrics = Metrics {
-        reference: labels_by_metric(&fs::read_to_string(root.join("METRICS.md"))?),
-        rules: fs::read_to_string(root.join("deploy/prometheus/rules.yml"))?,
-    };
+    let reference = fs::read_to_string(root.join("METRICS.md"))?;
+    let rules = fs::read_to_string(root.join("deploy/prometheus/rules.yml"))?;
+    let mut findings = Findings::new(&reference, &rules);
     let mut paths = workspace::entries(&root.join(FOLDER))?;
     paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
     let mut dashboards = Vec::new();
-    let mut findings = Findings::default();
     for path in paths {
         let name = path.file_name().unwrap_or_default();
         let text = fs::read_to_string(&path)?;
         let file = format!("{FOLDER}/{}", name.display());
         let dashboard: Value = serde_json::from_str(&text).with_context(|| file.clone())?;
         let is_formatted = text == format!("{dashboard:#}\n");
-        findings.expect(is_formatted, || {
-            format!("{file}: not as `jq -S .` writes it")
-        });
+        findings.expect(&file, is_formatted, "not as `jq -S .` writes it");
         dashboards.push((file, dashboard));
     }
-    findings.of_all(&dashboards, &metrics);
-    Ok(findings.0)
+    findings.of_all(&dashboards);
+    Ok(findings.found)
 }
 
-/// The metrics that a query may name.
-struct Metrics {
-    /// The labels of each metric of the agent.
-    reference: BTreeMap<String, Vec<String>>,
-    /// The text of the rules, with the names that they record.
-    rules: String,
+struct Findings<'a> {
+    /// The metrics that a query may name, and the labels of all of them.
+    metrics: BTreeSet<&'a str>,
+    labels: BTreeSet<&'a str>,
+    found: Vec<String>,
 }
 
-impl Metrics {
-    /// The labels of a metric, or of the histogram or summary that it is a part of.
-    fn labels(&self, metric: &str) -> Option<&Vec<String>> {
-        let parts = ["", "_bucket", "_sum", "_count"].iter();
-        let mut names = parts.filter_map(|end| metric.strip_suffix(end));
-        names.find_map(|name| self.reference.get(name))
-    }
-
-    fn is_known(&self, metric: &str) -> bool {
-        match metric.contains(':') {
-            true => self.rules.contains(&format!("record: {metric}\n")),
-            false => self.labels(metric).is_some(),
+impl<'a> Findings<'a> {
+    /// None yet. The metrics are in the first column of the tables in METRICS.md, their labels in the third.
+    fn new(reference: &'a str, rules: &'a str) -> Self {
+        let records = rules
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- record: "));
+        let (mut metrics, mut labels) = (records.collect::<BTreeSet<_>>(), BTreeSet::from(ADDED));
+        for line in reference.lines() {
+            let row = line.strip_prefix("| `");
+            if let Some((metric, rest)) = row.and_then(|row| row.split_once("` | ")) {
+                metrics.insert(metric);
+                labels.extend(rest.split(" | ").nth(1).unwrap_or_default().split(", "));
+            }
+        }
+        Self {
+            metrics,
+            labels,
+            found: Vec::new(),
         }
     }
-}
 
-/// The first and the third column of the tables in METRICS.md.
-fn labels_by_metric(reference: &str) -> BTreeMap<String, Vec<String>> {
-    let rows = reference.lines().filter_map(|line| {
-        let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
-        let labels = rest.split(" | ").nth(1)?.split(", ");
-        Some((name.to_owned(), labels.map(str::to_owned).collect()))
-    });
-    rows.collect()
-}
-
-#[derive(Default)]
-struct Findings(Vec<String>);
-
-impl Findings {
-    fn expect(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+    fn expect(&mut self, place: &str, holds: bool, fault: &str) {
         if !holds {
-            self.0.push(finding());
+            self.found.push(format!("{place}: {fault}"));
         }
     }
 
-    fn of_all(&mut self, dashboards: &[(String, Value)], metrics: &Metrics) {
-        let mut uids = BTreeSet::new();
+    fn of_all(&mut self, dashboards: &[(String, Value)]) {
+        let uids: Vec<&str> = dashboards
+            .iter()
+            .map(|(_, dashboard)| text(&dashboard["uid"]))
+            .collect();
         let mut looks = BTreeMap::new();
-        for (file, dashboard) in dashboards {
-            let uid = text(&dashboard["uid"]);
-            self.expect(uids.insert(uid), || format!("{file}: uid {uid:?} again"));
-            self.expect(shared(dashboard) == shared(&dashboards[0].1), || {
-                format!("{file}: other settings than {}", dashboards[0].0)
-            });
-            let variables = self.of_variables(file, dashboard, metrics);
+        for (n, (file, dashboard)) in dashboards.iter().enumerate() {
+            let is_new = !uids[..n].contains(&uids[n]);
+            self.expect(file, is_new, "another dashboard has its uid");
+            let (first, settings) = &dashboards[0];
+            let is_alike = shared(dashboard) == shared(settings);
+            self.expect(file, is_alike, &format!("other settings than {first}"));
+            let variables = self.of_variables(file, dashboard);
             self.of_layout(file, dashboard);
             for panel in panels(dashboard).filter(|panel| panel["type"] != "row") {
                 let place = format!("{file}: {}", panel["title"]);
-                self.of_panel(&place, panel, metrics, &variables);
+                self.of_panel(&place, panel, &variables);
                 let look = look(panel);
-                let first = looks.entry(kind(panel)).or_insert_with(|| look.clone());
-                self.expect(*first == look, || {
-                    format!("{place}: looks unlike other panels of its kind: {look}")
-                });
-            }
-        }
-        for (file, dashboard) in dashboards {
-            for panel in panels(dashboard) {
+                let is_alike = looks.entry(kind(panel)).or_insert_with(|| look.clone()) == &look;
+                let fault = format!("looks unlike other panels of its kind: {look}");
+                self.expect(&place, is_alike, &fault);
                 for link in list(&panel["fieldConfig"]["defaults"]["links"]) {
                     let url = text(&link["url"]);
                     let uid = url
                         .strip_prefix("/d/")
                         .and_then(|rest| rest.split('?').next());
-                    self.expect(uid.is_some_and(|uid| uids.contains(uid)), || {
-                        format!("{file}: {}: no dashboard at {url}", panel["title"])
-                    });
+                    let leads = uid.is_some_and(|uid| uids.contains(&uid));
+                    self.expect(&place, leads, &format!("no dashboard at {url}"));
                 }
             }
         }
     }
 
     /// The names of the variables. Each uses only those before it.
-    fn of_variables<'a>(
-        &mut self,
-        file: &str,
-        dashboard: &'a Value,
-        metrics: &Metrics,
-    ) -> BTreeSet<&'a str> {
+    fn of_variables<'b>(&mut self, file: &str, dashboard: &'b Value) -> BTreeSet<&'b str> {
         let mut known = BTreeSet::from(["__rate_interval"]);
         for (n, variable) in list(&dashboard["templating"]["list"]).enumerate() {
             let name = text(&variable["name"]);
             let place = format!("{file}: variable {name}");
             let type_name = if n == 0 { "datasource" } else { "query" };
-            self.expect(variable["type"] == type_name, || {
-                format!("{place}: its type is not {type_name}")
-            });
+            let is_typed = variable["type"] == type_name;
+            self.expect(&place, is_typed, &format!("its type is not {type_name}"));
             if n > 0 {
                 let query = text(&variable["query"]["query"]);
-                self.expect(variable["definition"] == query, || {
-                    format!("{place}: two queries")
-                });
+                self.expect(&place, variable["definition"] == query, "two queries");
                 self.of_source(&place, variable);
-                self.of_query(&place, query, metrics, &known);
+                self.of_query(&place, query, &known);
             }
             known.insert(name);
         }
@@ -156,119 +131,76 @@ impl Findings {
 
     /// Ids count the panels. Panels lie in the grid, from top to bottom and from left to right.
     fn of_layout(&mut self, file: &str, dashboard: &Value) {
-        let mut last = (0, 0, 0);
-        for (n, panel) in panels(dashboard).enumerate() {
+        let (mut right, mut top, mut bottom) = (0, 0, 0);
+        for (panel, id) in panels(dashboard).zip(1..) {
+            let place = format!("{file}: {}", panel["title"]);
             let number = |key| panel["gridPos"][key].as_u64().unwrap_or(u64::MAX);
-            let (x, y, width, height) = (number("x"), number("y"), number("w"), number("h"));
-            let (right, top, bottom) = last;
+            let [x, y, width, height] = ["x", "y", "w", "h"].map(number);
             let is_beside = y == top && x >= right;
-            let is_in_grid = x.saturating_add(width) <= COLUMNS && height <= COLUMNS;
-            self.expect(is_in_grid && (is_beside || y >= bottom), || {
-                format!(
-                    "{file}: {}: beyond the grid or on another panel",
-                    panel["title"]
-                )
-            });
-            let bottom = y.saturating_add(height);
-            last = (
-                x.saturating_add(width),
-                y,
-                if is_beside {
-                    bottom.max(last.2)
-                } else {
-                    bottom
-                },
-            );
-            self.expect(panel["id"] == n + 1, || {
-                format!("{file}: {}: its id is not {}", panel["title"], n + 1)
-            });
+            (right, top) = (x.saturating_add(width), y);
+            let is_free = right <= COLUMNS && height <= COLUMNS && (is_beside || y >= bottom);
+            self.expect(&place, is_free, "beyond the grid or on another panel");
+            let end = y.saturating_add(height);
+            bottom = if is_beside { end.max(bottom) } else { end };
+            self.expect(&place, panel["id"] == id, &format!("its id is not {id}"));
         }
     }
 
-    fn of_panel(
-        &mut self,
-        place: &str,
-        panel: &Value,
-        metrics: &Metrics,
-        variables: &BTreeSet<&str>,
-    ) {
+    fn of_panel(&mut self, place: &str, panel: &Value, variables: &BTreeSet<&str>) {
         let defaults = &panel["fieldConfig"]["defaults"];
-        self.expect(text(&panel["description"]).ends_with('.'), || {
-            format!("{place}: the description is no sentence")
-        });
-        self.expect(defaults["unit"].is_string(), || format!("{place}: no unit"));
+        let is_sentence = text(&panel["description"]).ends_with('.');
+        self.expect(place, is_sentence, "the description is no sentence");
+        self.expect(place, defaults["unit"].is_string(), "no unit");
         self.of_source(place, panel);
         let is_now = panel["type"] == "stat";
         let is_drawn = list(&defaults["thresholds"]["steps"]).count() > 1;
         let line = if is_drawn { "line" } else { "off" };
-        self.expect(
-            is_now || defaults["custom"]["thresholdsStyle"]["mode"] == line,
-            || format!("{place}: its threshold is not {line}"),
-        );
+        let is_styled = is_now || defaults["custom"]["thresholdsStyle"]["mode"] == line;
+        self.expect(place, is_styled, &format!("its threshold is not {line}"));
         let has_query = list(&panel["targets"]).next().is_some();
-        self.expect(has_query, || format!("{place}: no query"));
+        self.expect(place, has_query, "no query");
         for (letter, target) in ('A'..='Z').zip(list(&panel["targets"])) {
-            let letter = letter.to_string();
-            let is_regular = target["refId"] == letter
+            let place = format!("{place}: query {letter}");
+            let is_regular = target["refId"] == letter.to_string()
                 && target["instant"] == is_now
                 && target["range"] != is_now;
-            self.expect(is_regular, || {
-                format!("{place}: query {letter}: refId, instant or range")
-            });
-            self.expect(target["legendFormat"].is_string(), || {
-                format!("{place}: query {letter}: no legend")
-            });
-            self.of_source(place, target);
-            self.of_query(place, text(&target["expr"]), metrics, variables);
+            self.expect(&place, is_regular, "refId, instant or range");
+            self.expect(&place, target["legendFormat"].is_string(), "no legend");
+            self.of_source(&place, target);
+            self.of_query(&place, text(&target["expr"]), variables);
         }
     }
 
     fn of_source(&mut self, place: &str, owner: &Value) {
         let chosen = json!({"type": "prometheus", "uid": "${datasource}"});
-        self.expect(owner["datasource"] == chosen, || {
-            format!("{place}: not the chosen data source")
-        });
+        let is_chosen = owner["datasource"] == chosen;
+        self.expect(place, is_chosen, "not the chosen data source");
     }
 
-    fn of_query(
-        &mut self,
-        place: &str,
-        query: &str,
-        metrics: &Metrics,
-        variables: &BTreeSet<&str>,
-    ) {
-        for name in query.split('$').skip(1).map(first_word) {
-            self.expect(variables.contains(name), || {
-                format!("{place}: unknown variable ${name}: {query}")
-            });
+    fn of_query(&mut self, place: &str, query: &str, variables: &BTreeSet<&str>) {
+        for rest in query.split('$').skip(1) {
+            let name = rest.split(is_no_part_of_word).next().unwrap_or_default();
+            let fault = format!("unknown variable ${name}: {query}");
+            self.expect(place, variables.contains(name), &fault);
         }
         let bare: String = query.split('"').step_by(2).collect();
-        for word in bare.split(|c| !is_part_of_word(c)) {
+        for word in bare.split(is_no_part_of_word) {
             let is_ours =
-                word.contains(':') || PREFIXES.iter().any(|prefix| word.starts_with(prefix));
-            self.expect(!is_ours || metrics.is_known(word), || {
-                format!("{place}: no metric {word}: {query}")
-            });
+                word.contains(':') || PREFIXES.iter().any(|start| word.starts_with(start));
+            // A histogram and a summary have parts.
+            let mut ends = ["", "_bucket", "_sum", "_count"]
+                .iter()
+                .filter_map(|end| word.strip_suffix(end));
+            let is_known = ends.any(|metric| self.metrics.contains(metric));
+            let fault = format!("no metric {word}: {query}");
+            self.expect(place, !is_ours || is_known, &fault);
         }
-        let braces: Vec<&str> = bare.split('{').collect();
-        for pair in braces.windows(2) {
-            let metric = pair[0]
-                .rsplit(|c| !is_part_of_word(c))
-                .next()
-                .unwrap_or_default();
-            let Some(known) = metrics.labels(metric) else {
-                continue;
-            };
-            let matchers = pair[1].split('}').next().unwrap_or_default();
-            for label in matchers
-                .split(',')
-                .map(|matcher| first_word(matcher.trim()))
-            {
-                let is_known = ADDED.contains(&label) || known.iter().any(|name| name == label);
-                self.expect(is_known, || {
-                    format!("{place}: {metric} has no label {label}: {query}")
-                });
-            }
+        for (sign, _) in bare.match_indices('=') {
+            let before = bare[..sign].trim_end_matches('!');
+            let label = before.rsplit(is_no_part_of_word).next().unwrap_or_default();
+            let is_known = label.is_empty() || self.labels.contains(label);
+            let fault = format!("no metric has a label {label}: {query}");
+            self.expect(place, is_known, &fault);
         }
     }
 }
@@ -313,14 +245,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn first_word(text: &str) -> &str {
-    text.split(|c| !is_part_of_word(c))
-        .next()
-        .unwrap_or_default()
-}
-
-fn is_part_of_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || c == ':'
+fn is_no_part_of_word(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && c != '_' && c != ':'
 }
 
 #[cfg(test)]
@@ -329,12 +255,6 @@ mod tests {
 
     /// The findings in two dashboards, of which one is changed at one place: a JSON pointer.
     fn findings(pointer: &str, value: Value) -> Vec<String> {
-        let metrics = Metrics {
-            reference: labels_by_metric(
-                "| `headcount_x_total` | counter | kind, mode | x | y | z | - |\n",
-            ),
-            rules: "  - record: job:x:sum\n".to_owned(),
-        };
         let source = json!({"type": "prometheus", "uid": "${datasource}"});
         let query = "label_values(headcount_x_total, job)";
         let variables = json!([
@@ -366,12 +286,10 @@ mod tests {
         if !pointer.is_empty() {
             *two.pointer_mut(pointer).expect("a place in the dashboard") = value;
         }
-        let mut findings = Findings::default();
-        findings.of_all(
-            &[("one".to_owned(), one), ("two".to_owned(), two)],
-            &metrics,
-        );
-        findings.0
+        let reference = "| `headcount_x_total` | counter | kind, mode | x | y | z | - |\n";
+        let mut findings = Findings::new(reference, "  - record: job:x:sum\n");
+        findings.of_all(&[("one".to_owned(), one), ("two".to_owned(), two)]);
+        findings.found
     }
 
     #[test]
