@@ -13,7 +13,7 @@ pub(crate) struct Architecture {
     pub(super) requirements: &'static [&'static Requirement],
     pub(super) emulator: &'static str,
     /// Options that select the emulated machine.
-    pub(super) model: &'static [&'static str],
+    pub(super) model: &'static str,
     /// The kernel's name of the serial port of the emulator.
     pub(super) console: &'static str,
     /// Kernel parameters that the emulation needs.
@@ -28,7 +28,7 @@ pub(crate) const AMD64: Architecture = Architecture {
     triple: setup::STATIC_TARGET,
     requirements: setup::MACHINES,
     emulator: "qemu-system-x86_64",
-    model: &["-accel", "tcg,thread=single", "-cpu", "max,-cx16"],
+    model: "-accel tcg,thread=single -cpu max,-cx16",
     console: "ttyS0",
     // On a busy machine an emulated timer can be so late that the kernel takes it for broken.
     words: "no_timer_check",
@@ -37,7 +37,7 @@ pub(crate) const AMD64: Architecture = Architecture {
 /// With cx16: without this instruction, Linux 7.2 allocates no storage for sockets (`kmalloc_nolock`), and it does not crash with
 /// it. Real processors have it.
 pub(crate) const AMD64_CX16: Architecture = Architecture {
-    model: &["-accel", "tcg,thread=single", "-cpu", "max"],
+    model: "-accel tcg,thread=single -cpu max",
     ..AMD64
 };
 
@@ -49,14 +49,7 @@ pub(crate) const ARM64: Architecture = Architecture {
     triple: setup::STATIC_ARM_TARGET,
     requirements: setup::ARM_MACHINES,
     emulator: "qemu-system-aarch64",
-    model: &[
-        "-machine",
-        "virt",
-        "-accel",
-        "tcg,thread=single",
-        "-cpu",
-        "neoverse-n1",
-    ],
+    model: "-machine virt -accel tcg,thread=single -cpu neoverse-n1",
     console: "ttyAMA0",
     words: "",
 };

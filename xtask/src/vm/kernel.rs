@@ -19,15 +19,16 @@ pub(crate) struct Kernel {
     suite: &'static str,
 }
 
-/// From the oldest kernel that the agent supports to the newest one. On arm64, fentry exists from 6.4 on.
-pub(crate) const KERNELS: &[Kernel] = &[
-    kernel("5.10", &AMD64, "bullseye"),
-    kernel("6.1", &AMD64, "bookworm"),
-    kernel("6.12", &AMD64, "trixie"),
-    kernel("newest", &AMD64_CX16, "sid"),
-    kernel("6.1-arm64", &ARM64, "bookworm"),
-    kernel("6.12-arm64", &ARM64, "trixie"),
-];
+/// From the oldest kernel that the agent supports to the newest one.
+pub(super) static V5_10: Kernel = kernel("5.10", &AMD64, "bullseye");
+pub(super) static V6_1: Kernel = kernel("6.1", &AMD64, "bookworm");
+pub(super) static V6_12: Kernel = kernel("6.12", &AMD64, "trixie");
+pub(super) static NEWEST: Kernel = kernel("newest", &AMD64_CX16, "sid");
+/// On arm64, fentry exists from 6.4 on.
+pub(super) static V6_1_ARM64: Kernel = kernel("6.1-arm64", &ARM64, "bookworm");
+pub(super) static V6_12_ARM64: Kernel = kernel("6.12-arm64", &ARM64, "trixie");
+
+const OF_AMD64: [&Kernel; 4] = [&V5_10, &V6_1, &V6_12, &NEWEST];
 
 const fn kernel(
     name: &'static str,
@@ -41,31 +42,25 @@ const fn kernel(
     }
 }
 
-/// The kernel with this name.
-pub(crate) fn find(name: &str) -> Result<&'static Kernel> {
-    let found = KERNELS.iter().find(|kernel| kernel.name == name);
-    found.with_context(|| format!("no kernel {name:?} in the table"))
-}
-
 /// The names that [`choose`] knows.
 pub(crate) fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(of_amd64().map(|kernel| kernel.name).chain(["all"]))
+    PossibleValuesParser::new(
+        OF_AMD64
+            .map(|kernel| kernel.name)
+            .into_iter()
+            .chain(["all"]),
+    )
 }
 
 /// The kernels for amd64 with these names, or all of them.
 pub(crate) fn choose(names: &[String]) -> Vec<&'static Kernel> {
-    let is_named = |kernel: &Kernel| {
+    let mut chosen = OF_AMD64.to_vec();
+    chosen.retain(|kernel| {
         names
             .iter()
             .any(|name| name == "all" || name == kernel.name)
-    };
-    of_amd64().filter(|kernel| is_named(kernel)).collect()
-}
-
-fn of_amd64() -> impl Iterator<Item = &'static Kernel> {
-    KERNELS
-        .iter()
-        .filter(|kernel| kernel.architecture.debian == "amd64")
+    });
+    chosen
 }
 
 /// The folder of a kernel.

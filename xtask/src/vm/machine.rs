@@ -56,23 +56,15 @@ pub(crate) fn boot(
 /// The emulator, with two processors.
 fn qemu(architecture: &Architecture, image: &Path, initramfs: &Path, words: &str) -> Command {
     let Architecture {
+        emulator,
+        model,
         console,
         words: always,
         ..
     } = architecture;
-    let mut qemu = Command::new(architecture.emulator);
-    qemu.args(architecture.model)
-        .args([
-            "-smp",
-            "2",
-            "-m",
-            "2G",
-            "-nodefaults",
-            "-display",
-            "none",
-            "-no-reboot",
-        ])
-        .args(["-serial", "stdio"])
+    let mut qemu = Command::new(emulator);
+    qemu.args(model.split(' '))
+        .args("-smp 2 -m 2G -nodefaults -display none -no-reboot -serial stdio".split(' '))
         .arg("-kernel")
         .arg(image)
         .arg("-initrd")
@@ -88,12 +80,11 @@ fn lines(child: &mut Child) -> Receiver<String> {
     let (sender, receiver) = channel();
     if let Some(console) = child.stdout.take() {
         std::thread::spawn(move || {
-            for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
+            let lines = BufReader::new(console).split(b'\n');
+            let _ = lines.map_while(Result::ok).try_for_each(|line| {
+                let line = String::from_utf8_lossy(&line);
+                sender.send(line.trim_end().to_owned())
+            });
         });
     }
     receiver

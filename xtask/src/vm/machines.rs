@@ -1,9 +1,7 @@
 //! The table of machines: the kernel of each, its command line, and the tests that run there.
 //!
-//! A machine has a kernel and everything else from `kernel`'s table. The words that the kernel does not know go into the
-//! environment of init: what `agent/tests/live/guest.rs` makes of those stands there.
+//! The words that the kernel does not know go into the environment of init: what `agent/tests/live/guest.rs` makes of those stands there.
 
-use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
 use super::kernel::{self, Kernel};
@@ -12,8 +10,7 @@ use super::kernel::{self, Kernel};
 pub(crate) struct Machine {
     /// On the command line, below `target/vm`, and in docs/requirements.md.
     pub(crate) name: &'static str,
-    /// Of the kernels' table.
-    kernel: &'static str,
+    pub(crate) kernel: &'static Kernel,
     /// How it differs from a machine as it comes; for people.
     pub(crate) what: &'static str,
     /// For the kernel and for init.
@@ -25,23 +22,23 @@ pub(crate) struct Machine {
 }
 
 /// As it comes, with all tests.
-const PLAIN: Machine = Machine {
-    name: "",
-    kernel: "",
-    what: "",
-    words: "",
-    tests: &[],
-    short: None,
-};
+const fn plain(name: &'static str, kernel: &'static Kernel) -> Machine {
+    Machine {
+        name,
+        kernel,
+        what: "",
+        words: "",
+        tests: &[],
+        short: None,
+    }
+}
 
 /// Plain ones of each kernel, from the oldest that the agent is meant for to the newest that there is; then those on which
 /// something is different.
-pub(crate) const MACHINES: &[Machine] = &[
+pub(crate) static MACHINES: &[Machine] = &[
     // What differs most from the kernels that we build on: layouts, helpers, the rights that maps want. And so much of the rest
     // that both machines of the short form take the same time.
     Machine {
-        name: "5.10",
-        kernel: "5.10",
         short: Some(&[
             "images::",
             "lineage::",
@@ -60,11 +57,9 @@ pub(crate) const MACHINES: &[Machine] = &[
             "stat::",
             "threads::",
         ]),
-        ..PLAIN
+        ..plain("5.10", &kernel::V5_10)
     },
     Machine {
-        name: "6.1",
-        kernel: "6.1",
         // Tests that the other one does not run, and tests that depend on the kernel more than on the agent.
         short: Some(&[
             "cgroups::",
@@ -82,88 +77,58 @@ pub(crate) const MACHINES: &[Machine] = &[
             "runqueue::",
             "start::",
         ]),
-        ..PLAIN
+        ..plain("6.1", &kernel::V6_1)
     },
-    Machine {
-        name: "6.12",
-        kernel: "6.12",
-        ..PLAIN
-    },
-    Machine {
-        name: "newest",
-        kernel: "newest",
-        ..PLAIN
-    },
+    plain("6.12", &kernel::V6_12),
+    plain("newest", &kernel::NEWEST),
     // Before 6.2, where it takes away two helpers, not one.
     Machine {
-        name: "lockdown",
-        kernel: "6.1",
         what: "`lockdown=confidentiality`",
         words: "lockdown=confidentiality",
-        ..PLAIN
+        ..plain("lockdown", &kernel::V6_1)
     },
     // With fentry, final totals do not depend on RCU. Without it, they come through the callbacks that these words move to
     // threads.
     Machine {
-        name: "nocb",
-        kernel: "6.1",
         what: "`rcu_nocbs=all`, no fentry (`kernel.ftrace_enabled=0`)",
         words: "rcu_nocbs=all HEADCOUNT_FTRACE=off",
-        ..PLAIN
+        ..plain("nocb", &kernel::V6_1)
     },
     Machine {
-        name: "nohz",
-        kernel: "newest",
         what: "`nohz_full=1`: a CPU without tick",
         words: "nohz_full=1",
-        ..PLAIN
+        ..plain("nohz", &kernel::NEWEST)
     },
     Machine {
-        name: "cgroup-v1",
-        kernel: "5.10",
         what: "control groups of version 1 only",
         words: "HEADCOUNT_CGROUP=v1",
         // The rest knows of no control groups.
         tests: &["cgroups::", "memory::", "start::"],
-        ..PLAIN
+        ..plain("cgroup-v1", &kernel::V5_10)
     },
     Machine {
-        name: "no-btf",
-        kernel: "6.1",
         what: "no `/sys/kernel/btf`",
         words: "HEADCOUNT_BTF=hidden",
-        ..PLAIN
+        ..plain("no-btf", &kernel::V6_1)
     },
     Machine {
-        name: "unprivileged",
-        kernel: "6.12",
         what: "the agent is an ordinary user with CAP_BPF and CAP_PERFMON",
         words: "HEADCOUNT_RIGHTS=bpf",
-        ..PLAIN
+        ..plain("unprivileged", &kernel::V6_12)
     },
     // No fentry there before 6.4.
     Machine {
-        name: "6.1-arm64",
-        kernel: "6.1-arm64",
         what: "arm64",
-        ..PLAIN
+        ..plain("6.1-arm64", &kernel::V6_1_ARM64)
     },
     Machine {
-        name: "6.12-arm64",
-        kernel: "6.12-arm64",
         what: "arm64",
-        ..PLAIN
+        ..plain("6.12-arm64", &kernel::V6_12_ARM64)
     },
 ];
 
 /// The newest kernel of Debian when it first ran here; this name now means the newest of today.
 const NEWEST_BY_NUMBER: &str = "7.2";
-
-impl Machine {
-    pub(crate) fn kernel(&self) -> Result<&'static Kernel> {
-        kernel::find(self.kernel)
-    }
-}
 
 /// The names that [`choose`] knows.
 pub(crate) fn names() -> PossibleValuesParser {
@@ -207,9 +172,8 @@ mod tests {
     }
 
     #[test]
-    fn each_machine_has_a_kernel_and_a_name_of_its_own() {
+    fn each_machine_has_a_name_of_its_own() {
         for (nth, machine) in MACHINES.iter().enumerate() {
-            assert!(machine.kernel().is_ok(), "{}", machine.name);
             let is_same = |other: &Machine| other.name == machine.name;
             assert!(!MACHINES[..nth].iter().any(is_same), "{}", machine.name);
         }

@@ -24,10 +24,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use architecture::Architecture;
 use clap::Args;
 use fs_err as fs;
-use kernel::Kernel;
 use machine::Outcome;
 use machines::Machine;
 use results::Finding;
@@ -84,12 +82,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         (machine, run(machine, &tests, &guests))
     });
     print!("{}", results::summary(&runs));
-    let is_bad = |run: &Result<Finding>| !run.as_ref().is_ok_and(Finding::is_good);
-    let failed: Vec<&str> = runs
-        .iter()
-        .filter(|(_, run)| is_bad(run))
-        .map(|(machine, _)| machine.name)
-        .collect();
+    let is_good = |run: &Result<Finding>| run.as_ref().is_ok_and(Finding::is_good);
+    let failed = runs.iter().filter(|(_, run)| !is_good(run));
+    let failed: Vec<&str> = failed.map(|(machine, _)| machine.name).collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     if arguments.machines == ["all"] && arguments.words.is_empty() {
         results::write_document()?;
@@ -113,18 +108,13 @@ fn jobs(names: &[String], words: &[String]) -> Vec<Job> {
 fn prepare(jobs: &[Job]) -> Result<Guests> {
     let mut guests = Guests::new();
     for (machine, _) in jobs {
-        let kernel = machine.kernel()?;
-        let Architecture {
-            triple,
-            requirements,
-            ..
-        } = *kernel.architecture;
+        let triple = machine.kernel.architecture.triple;
         if !guests.contains_key(triple) {
-            setup::ensure(requirements)?;
+            setup::ensure(machine.kernel.architecture.requirements)?;
             guests.insert(triple, build(triple)?);
         }
         // One after the other: they share the package lists.
-        kernel::fetch(kernel)?;
+        kernel::fetch(machine.kernel)?;
     }
     Ok(guests)
 }
@@ -145,10 +135,9 @@ type Guests = HashMap<&'static str, Guest>;
 fn build(triple: &str) -> Result<Guest> {
     // The tests may end after another commit.
     let mut git = Command::new("git");
-    git.args(["describe", "--always", "--dirty", "--exclude=*"])
-        .current_dir(workspace::root());
-    let commit = command::read(&mut git).unwrap_or_else(|_| "unknown".to_owned());
-    let commit = commit.trim().to_owned();
+    git.args(["describe", "--always", "--dirty", "--exclude=*"]);
+    let commit = command::read(git.current_dir(workspace::root()));
+    let commit = commit.map_or("unknown".to_owned(), |commit| commit.trim().to_owned());
     let agent = target::build(triple)?;
     let mut cargo = workspace::cargo_with_ebpf();
     cargo
@@ -169,23 +158,19 @@ fn build(triple: &str) -> Result<Guest> {
 
 /// The test binary in the messages of cargo.
 fn executable(messages: &str) -> Option<PathBuf> {
-    let messages = messages.lines().map(serde_json::from_str::<Value>);
-    let mut tests = messages.filter_map(|message| {
-        let message = message.ok()?;
+    let mut messages = messages.lines().flat_map(serde_json::from_str::<Value>);
+    messages.find_map(|message| {
         let path = message["executable"].as_str()?;
         (message["target"]["kind"][0] == "test").then(|| PathBuf::from(path))
-    });
-    tests.next()
+    })
 }
 
 fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> {
     let begun = Instant::now();
-    let kernel = machine.kernel()?;
-    let Kernel { architecture, .. } = kernel;
-    let guest = guests
-        .get(architecture.triple)
-        .context("it was not built")?;
-    let image = kernel::fetch(kernel)?;
+    let architecture = machine.kernel.architecture;
+    let guest = guests.get(architecture.triple);
+    let guest = guest.context("it was not built")?;
+    let image = kernel::fetch(machine.kernel)?;
     let folder = workspace::target_dir().join("vm");
     let initramfs = folder.join(format!("{}.cpio", machine.name));
     fs::write(&initramfs, archive(guest)?)?;
@@ -194,7 +179,11 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
     if is_whole {
         results::forget(machine)?;
     }
-    let words = words(machine, tests);
+    // The kernel's command line, which is also the environment of init.
+    let mut words = format!("HEADCOUNT_BIN={AGENT} {}", machine.words);
+    if !tests.is_empty() {
+        words.push_str(&format!(" HEADCOUNT_TESTS={}", tests.join(",")));
+    }
     let outcome = machine::boot(architecture, machine.name, &image, &initramfs, &words, &log);
     // It is made anew each time, and there are many of them.
     let _ = fs::remove_file(&initramfs);
@@ -204,16 +193,9 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
         found,
     } = outcome.with_context(|| format!("the console is in {}", log.display()))?;
     let unknown = || format!("no line begins with {FOUND:?}; see {}", log.display());
-    let [release, tier, exit_hook] = found
-        .split(' ')
-        .collect::<Vec<_>>()
-        .try_into()
-        .ok()
-        .with_context(unknown)?;
+    let found: Vec<String> = found.split(' ').map(str::to_owned).collect();
     let finding = Finding {
-        release: release.to_owned(),
-        tier: tier.to_owned(),
-        exit_hook: exit_hook.to_owned(),
+        found: found.try_into().ok().with_context(unknown)?,
         passed,
         failed,
         seconds: begun.elapsed().as_secs(),
@@ -223,15 +205,6 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
         results::keep(machine, &finding)?;
     }
     Ok(finding)
-}
-
-/// The kernel's command line, which is also the environment of init.
-fn words(machine: &Machine, tests: &[String]) -> String {
-    let mut words = format!("HEADCOUNT_BIN={AGENT} {}", machine.words);
-    if !tests.is_empty() {
-        words.push_str(&format!(" HEADCOUNT_TESTS={}", tests.join(",")));
-    }
-    words
 }
 
 fn archive(guest: &Guest) -> Result<Vec<u8>> {

@@ -1,6 +1,5 @@
 //! The results of the runs: kept below `target/vm/results`, shown as a table, and written into docs/requirements.md.
 
-use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -20,12 +19,9 @@ const END: &str = "<!-- end of that -->\n";
 /// One run of one machine that came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// Kernel release, as `uname -r` prints it.
-    pub(super) release: String,
-    /// The tier of an agent there without a flag for it.
-    pub(super) tier: String,
-    /// Where it has final totals from, or `none`.
-    pub(super) exit_hook: String,
+    /// The kernel release, as `uname -r` prints it; the tier of an agent there without a flag for it; where it has final totals
+    /// from, or `none`.
+    pub(super) found: [String; 3],
     pub(super) passed: u32,
     pub(super) failed: u32,
     pub(super) seconds: u64,
@@ -41,15 +37,13 @@ impl Finding {
 
     fn line(&self) -> String {
         let Self {
-            release,
-            tier,
-            exit_hook,
+            found,
             passed,
             failed,
             seconds,
             commit,
         } = self;
-        format!("{release} {tier} {exit_hook} {passed} {failed} {seconds} {commit}\n")
+        format!("{} {passed} {failed} {seconds} {commit}\n", found.join(" "))
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -58,9 +52,7 @@ impl Finding {
             return None;
         };
         Some(Self {
-            release: release.to_owned(),
-            tier: tier.to_owned(),
-            exit_hook: exit_hook.to_owned(),
+            found: [release, tier, exit_hook].map(str::to_owned),
             passed: passed.parse().ok()?,
             failed: failed.parse().ok()?,
             seconds: seconds.parse().ok()?,
@@ -91,25 +83,32 @@ pub(super) fn keep(machine: &Machine, finding: &Finding) -> Result<()> {
 
 /// One line each, for the terminal.
 pub(super) fn summary(runs: &[(&Machine, Result<Finding>)]) -> String {
-    let mut text = format!(
-        "{:14} {:26} {:9} {:11} {:>7} {:>7} {:>8}\n",
-        "machine", "kernel", "tier", "exit hook", "passed", "failed", "seconds"
-    );
-    for (machine, run) in runs {
-        let name = machine.name;
-        let _ = match run {
-            Ok(found) => writeln!(
-                text,
-                "{name:14} {:26} {:9} {:11} {:>7} {:>7} {:>8}",
-                found.release,
-                found.tier,
-                found.exit_hook,
-                found.passed,
-                found.failed,
-                found.seconds
-            ),
-            Err(error) => writeln!(text, "{name:14} {error:#}"),
-        };
+    let columns = |name: &str,
+                   [kernel, tier, hook]: [&str; 3],
+                   [passed, failed, seconds]: [&str; 3]| {
+        format!("{name:14} {kernel:26} {tier:9} {hook:11} {passed:>7} {failed:>7} {seconds:>8}\n")
+    };
+    let what = ["kernel", "tier", "exit hook"];
+    let mut text = columns("machine", what, ["passed", "failed", "seconds"]);
+    for (Machine { name, .. }, run) in runs {
+        text.push_str(&match run {
+            Ok(Finding {
+                found,
+                passed,
+                failed,
+                seconds,
+                ..
+            }) => {
+                let counts = [u64::from(*passed), u64::from(*failed), *seconds]
+                    .map(|count| count.to_string());
+                columns(
+                    name,
+                    found.each_ref().map(String::as_str),
+                    counts.each_ref().map(String::as_str),
+                )
+            }
+            Err(error) => format!("{name:14} {error:#}\n"),
+        });
     }
     text
 }
@@ -148,29 +147,25 @@ fn row(machine: &Machine, found: Option<&Finding>) -> Result<String> {
     let Some(found) = found else {
         return Ok(format!("| {name} | | {what} | | | not run whole | |\n"));
     };
-    let exit_hook = match found.exit_hook.as_str() {
+    let [release, tier, exit_hook] = found.found.each_ref().map(String::as_str);
+    let exit_hook = match exit_hook {
         "release" => "`release_task`",
         "free" => "`sched_process_free`",
         "last_switch" => "`sched_switch`",
         "none" => "",
         other => bail!("{name}: unknown exit hook {other:?}"),
     };
-    let topics: Vec<&str> = machine
-        .tests
-        .iter()
-        .map(|word| word.trim_end_matches("::"))
-        .collect();
-    let scope = match topics.as_slice() {
+    let scope = match machine.tests {
         [] => String::new(),
-        topics => format!(" ({})", topics.join(", ")),
+        tests => format!(" ({})", tests.join(", ").replace("::", "")),
     };
     let failed = match found.failed {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
     Ok(format!(
-        "| {name} | {} | {what} | {} | {exit_hook} | {}{failed}{scope} | {} |\n",
-        found.release, found.tier, found.passed, found.commit
+        "| {name} | {release} | {what} | {tier} | {exit_hook} | {}{failed}{scope} | {} |\n",
+        found.passed, found.commit
     ))
 }
 
@@ -195,13 +190,11 @@ fn parts(document: &str) -> Result<(&str, &str, &str)> {
 mod tests {
     use super::*;
 
-    fn finding() -> Finding {
+    fn finding(exit_hook: &str, failed: u32) -> Finding {
         Finding {
-            release: "6.1.0-1".to_owned(),
-            tier: "procfs".to_owned(),
-            exit_hook: "none".to_owned(),
+            found: ["6.1.0-1", "procfs", exit_hook].map(str::to_owned),
             passed: 12,
-            failed: 0,
+            failed,
             seconds: 9,
             commit: "0123abc".to_owned(),
         }
@@ -209,36 +202,23 @@ mod tests {
 
     #[test]
     fn finding_parses_back() {
-        assert_eq!(Finding::parse(&finding().line()), Some(finding()));
+        let finding = finding("none", 0);
+        assert_eq!(Finding::parse(&finding.line()), Some(finding));
         assert_eq!(Finding::parse("6.1.0 procfs"), None);
     }
 
     #[test]
     fn row_shows_failures_and_refuses_an_unknown_exit_hook() {
-        let row_of = |finding| row(&MACHINES[0], finding);
-        let good = finding();
-        let passed = row_of(Some(&good)).expect("its exit hook is known");
-        assert!(passed.starts_with("| 5.10 | 6.1.0-1 |"), "{passed}");
-        let failed = Finding {
-            failed: 1,
-            ..finding()
-        };
-        let row_with = row_of(Some(&failed)).expect("its exit hook is known");
-        assert!(row_with.contains("| 12, 1 failed |"), "{row_with}");
-        let without = row_of(None).expect("it has no exit hook");
-        assert!(without.contains("| not run whole |"), "{without}");
-        let unknown = Finding {
-            exit_hook: "x".to_owned(),
-            ..finding()
-        };
-        assert!(row_of(Some(&unknown)).is_err());
+        let row_of = |finding: Option<Finding>| row(&MACHINES[0], finding.as_ref());
         for exit_hook in ["release", "free", "last_switch", "none"] {
-            let known = Finding {
-                exit_hook: exit_hook.to_owned(),
-                ..finding()
-            };
-            assert!(row(&MACHINES[0], Some(&known)).is_ok(), "{exit_hook}");
+            let row = row_of(Some(finding(exit_hook, 0))).expect("its exit hook is known");
+            assert!(row.starts_with("| 5.10 | 6.1.0-1 |"), "{row}");
         }
+        let row = row_of(Some(finding("none", 1))).expect("its exit hook is known");
+        assert!(row.contains("| 12, 1 failed |"), "{row}");
+        let row = row_of(None).expect("it has no exit hook");
+        assert!(row.contains("| not run whole |"), "{row}");
+        assert!(row_of(Some(finding("x", 0))).is_err());
     }
 
     #[test]
