@@ -73,7 +73,13 @@ enum Verb {
         seed: u64,
     },
     /// Build the image for containers
-    Image(image::Arguments),
+    Image {
+        /// Run the image as the DaemonSet would, and check its counts
+        #[arg(long)]
+        run: bool,
+        #[command(flatten)]
+        targets: target::Targets,
+    },
     /// Check the rendered manifests of deploy/kubernetes against the schemas of Kubernetes
     Manifests,
     /// Estimate the load that the exposition of a running agent makes in a fleet
@@ -116,7 +122,7 @@ fn main() -> ExitCode {
         Verb::Network(Words { words }) => real::network(&words),
         Verb::Http { short, words } => real::http(short, &words.words),
         Verb::FanIn { seconds, seed } => real::fan_in(seconds, seed),
-        Verb::Image(arguments) => image::main(&arguments),
+        Verb::Image { run, targets } => image::main(run, &targets.targets),
         Verb::Manifests => manifests::main(),
         Verb::Scale(Passed { arguments }) => measure::main("scale", &arguments),
         Verb::Vm(arguments) => vm::main(&arguments),

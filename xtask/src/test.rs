@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::background::Background;
-use crate::{check, command, fuzz, image, manifests, real, setup, vm, workspace};
+use crate::{check, command, fuzz, image, manifests, real, setup, target, vm, workspace};
 
 struct Stage {
     name: &'static str,
@@ -56,7 +56,7 @@ const STAGES: &[Stage] = &[
     }),
     // After the stage above, because that one builds the static binary.
     stage("the image, run as the DaemonSet would", KernelAlone, || {
-        image::main(&image::Arguments::trial())
+        image::main(true, &[target::AMD64])
     }),
 ];
 

@@ -8,28 +8,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 /// Paths of the manifest's volumes on this machine, by the path on the node or by the name of the ConfigMap's volume.
 pub(super) type Volumes = BTreeMap<&'static str, PathBuf>;
-
-/// Paths that containerd hides, if they exist.
-const MASKED: [&str; 6] = [
-    "/proc/acpi",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/timer_list",
-    "/proc/sched_debug",
-    "/sys/firmware",
-];
-const READ_ONLY: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
 
 /// `config.json` of a runtime bundle for the only container of the manifest; the arguments `more` follow its own.
 pub(super) fn bundle(
@@ -42,16 +25,13 @@ pub(super) fn bundle(
     let container = &pod["containers"][0];
     let security = &container["securityContext"];
     ensure!(pod["hostPID"] == true, "hostPID is not true");
-    ensure!(
-        security["runAsUser"] == 0 && security["runAsGroup"] == 0,
-        "it does not run as user and group 0"
-    );
+    let user = [&security["runAsUser"], &security["runAsGroup"]];
+    ensure!(user == [0, 0], "it does not run as user and group 0");
     ensure!(security["privileged"] == false, "it is privileged");
     let mut arguments = vec!["/headcount".to_owned()];
     arguments.extend(strings(&container["args"])?);
     arguments.extend_from_slice(more);
     let capabilities = capabilities(&security["capabilities"])?;
-    let none: [&str; 0] = [];
     Ok(json!({
         "ociVersion": "1.0.2",
         "process": {
@@ -63,8 +43,8 @@ pub(super) fn bundle(
                 "bounding": capabilities,
                 "effective": capabilities,
                 "permitted": capabilities,
-                "inheritable": none,
-                "ambient": none,
+                "inheritable": [],
+                "ambient": [],
             },
             "noNewPrivileges": security["allowPrivilegeEscalation"] == false,
         },
@@ -73,75 +53,58 @@ pub(super) fn bundle(
         "linux": {
             "cgroupsPath": cgroup,
             "namespaces": [{"type": "mount"}, {"type": "ipc"}, {"type": "uts"}, {"type": "cgroup"}],
-            "maskedPaths": MASKED,
-            "readonlyPaths": READ_ONLY,
+            // Those of containerd.
+            "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/sys/firmware"],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
             "resources": {"memory": {"limit": bytes(&container["resources"]["limits"]["memory"])?}},
         },
     }))
 }
 
 fn strings(list: &Value) -> Result<Vec<String>> {
-    let list = list
-        .as_array()
-        .with_context(|| format!("{list} is no list"))?;
-    let text = |one: &Value| one.as_str().map(str::to_owned);
-    list.iter()
-        .map(|one| text(one).with_context(|| format!("{one} is no text")))
-        .collect()
+    let strings = serde_json::from_value(list.clone());
+    strings.with_context(|| format!("{list} is no list of texts"))
 }
 
 fn capabilities(wanted: &Value) -> Result<Vec<String>> {
-    ensure!(
-        wanted["drop"] == json!(["ALL"]),
-        "not all capabilities are dropped"
-    );
+    let is_dropped = wanted["drop"] == json!(["ALL"]);
+    ensure!(is_dropped, "not all capabilities are dropped");
     let added = strings(&wanted["add"])?.into_iter();
     Ok(added.map(|name| format!("CAP_{name}")).collect())
 }
 
 fn bytes(quantity: &Value) -> Result<u64> {
-    let text = quantity.as_str().unwrap_or_default();
-    let number = text
-        .strip_suffix("Mi")
-        .and_then(|text| text.parse::<u64>().ok());
+    let number = quantity
+        .as_str()
+        .and_then(|text| text.strip_suffix("Mi")?.parse::<u64>().ok());
     let number = number.with_context(|| format!("memory {quantity} is no number of Mi"))?;
     Ok(number << 20)
 }
 
 fn mounts(pod: &Value, volumes: &Volumes) -> Result<Vec<Value>> {
-    let plain = |target: &str, kind: &str, options: &[&str]| json!({"destination": target, "type": kind, "source": kind, "options": options});
     let mut mounts = vec![
-        plain("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-        plain(
-            "/dev",
-            "tmpfs",
-            &["nosuid", "strictatime", "mode=755", "size=65536k"],
-        ),
-        plain("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        json!({"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}),
+        json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}),
+        json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]}),
     ];
     let list = |list: &Value| list.as_array().cloned().unwrap_or_default();
     for mount in list(&pod["containers"][0]["volumeMounts"]) {
-        let volume = list(&pod["volumes"]).into_iter();
-        let mut volume = volume.filter(|volume| volume["name"] == mount["name"]);
-        let volume = volume
-            .next()
-            .with_context(|| format!("no volume {}", mount["name"]))?;
+        let mut volumes_of_pod = list(&pod["volumes"]).into_iter();
+        let volume = volumes_of_pod.find(|volume| volume["name"] == mount["name"]);
+        let volume = volume.with_context(|| format!("no volume {}", mount["name"]))?;
         let of_node = volume["hostPath"]["path"].as_str();
         let key = of_node.or(volume["name"].as_str()).unwrap_or_default();
-        let Some(source) = volumes.get(key) else {
-            bail!("the volume {key} is nothing that is tried out");
-        };
+        let source = volumes.get(key);
+        let source =
+            source.with_context(|| format!("the volume {key} is nothing that is tried out"))?;
         let access = if mount["readOnly"] == true {
             "ro"
         } else {
             "rw"
         };
-        mounts.push(json!({
-            "destination": mount["mountPath"],
-            "type": "bind",
-            "source": source,
-            "options": ["rbind", "rprivate", access],
-        }));
+        let options = ["rbind", "rprivate", access];
+        mounts.push(json!({"destination": mount["mountPath"], "type": "bind", "source": source, "options": options}));
     }
     Ok(mounts)
 }
@@ -165,11 +128,8 @@ mod tests {
             "containers": [{
                 "args": ["-a=b"],
                 "securityContext": {
-                    "runAsUser": 0,
-                    "runAsGroup": 0,
-                    "privileged": false,
-                    "allowPrivilegeEscalation": false,
-                    "readOnlyRootFilesystem": true,
+                    "runAsUser": 0, "runAsGroup": 0, "privileged": false,
+                    "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
                     "capabilities": {"drop": ["ALL"], "add": ["BPF"]},
                 },
                 "resources": {"limits": {"memory": "2Mi"}},
@@ -196,14 +156,11 @@ mod tests {
         let process = &config["process"];
         assert_eq!(process["args"], json!(["/headcount", "-a=b", "-c"]));
         assert_eq!(process["noNewPrivileges"], true);
-        for (set, expected) in [
-            ("bounding", json!(["CAP_BPF"])),
-            ("effective", json!(["CAP_BPF"])),
-            ("permitted", json!(["CAP_BPF"])),
-            ("inheritable", json!([])),
-            ("ambient", json!([])),
-        ] {
-            assert_eq!(process["capabilities"][set], expected, "{set}");
+        for set in ["bounding", "effective", "permitted"] {
+            assert_eq!(process["capabilities"][set], json!(["CAP_BPF"]), "{set}");
+        }
+        for set in ["inheritable", "ambient"] {
+            assert_eq!(process["capabilities"][set], json!([]), "{set}");
         }
         assert_eq!(config["root"]["readonly"], true);
         assert_eq!(config["linux"]["resources"]["memory"]["limit"], 2 << 20);

@@ -29,13 +29,8 @@ pub(super) fn archive(images: &[Image], version: &str) -> Result<Vec<u8>> {
     for folder in ["blobs/", "blobs/sha256/"] {
         append(&mut layout.0, folder, 0o755, b"")?;
     }
-    let version_of_layout = json!({"imageLayoutVersion": "1.0.0"}).to_string();
-    append(
-        &mut layout.0,
-        "oci-layout",
-        0o644,
-        version_of_layout.as_bytes(),
-    )?;
+    let of_layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
+    append(&mut layout.0, "oci-layout", 0o644, of_layout)?;
     let manifests = images.iter().map(|image| layout.manifest(image, version));
     let manifests: Vec<Value> = manifests.collect::<Result<_>>()?;
     let mut top = match manifests.as_slice() {
@@ -46,12 +41,8 @@ pub(super) fn archive(images: &[Image], version: &str) -> Result<Vec<u8>> {
         "org.opencontainers.image.ref.name": version,
         "io.containerd.image.name": format!("localhost/headcount:{version}"),
     });
-    append(
-        &mut layout.0,
-        "index.json",
-        0o644,
-        index(&[top]).to_string().as_bytes(),
-    )?;
+    let top = index(&[top]).to_string();
+    append(&mut layout.0, "index.json", 0o644, top.as_bytes())?;
     layout.0.into_inner().context("end the archive")
 }
 
@@ -192,16 +183,12 @@ mod tests {
         let files = unpacked(&written);
         let top: Value = serde_json::from_slice(&files["index.json"]).unwrap();
         let index = json_blob(&files, &top["manifests"][0]);
-        for (number, (machine, binary)) in
-            [("amd64", b"x"), ("arm64", b"y")].into_iter().enumerate()
-        {
+        for (number, machine, binary) in [(0, "amd64", b"x"), (1, "arm64", b"y")] {
             let descriptor = &index["manifests"][number];
             assert_eq!(descriptor["platform"]["architecture"], machine);
             let manifest = json_blob(&files, descriptor);
-            assert_eq!(
-                json_blob(&files, &manifest["config"])["architecture"],
-                machine
-            );
+            let config = json_blob(&files, &manifest["config"]);
+            assert_eq!(config["architecture"], machine);
             let inside = unpacked(&blob(&files, &manifest["layers"][0]));
             assert_eq!(inside["headcount"], binary);
         }

@@ -14,54 +14,32 @@ mod workload;
 use std::path::Path;
 
 use anyhow::Result;
-use clap::Args;
 use fs_err as fs;
 use layout::Image;
 
-use crate::target::{self, AMD64, Target, Targets};
+use crate::target::{self, Target};
 use crate::{setup, workspace};
 
-#[derive(Debug, Args)]
-pub(crate) struct Arguments {
-    /// Run the image as the DaemonSet would, and check its counts
-    #[arg(long)]
-    run: bool,
-    #[command(flatten)]
-    targets: Targets,
-}
-
-impl Arguments {
-    /// The image of this machine, run.
-    pub(crate) fn trial() -> Self {
-        let targets = vec![AMD64];
-        Self {
-            run: true,
-            targets: Targets { targets },
-        }
-    }
-}
-
-pub(crate) fn main(arguments: &Arguments) -> Result<()> {
-    let targets = &arguments.targets.targets;
+pub(crate) fn main(run: bool, targets: &[&Target]) -> Result<()> {
     for target in targets {
         setup::ensure(target.requirements)?;
     }
     let archive = workspace::target_dir().join("image/headcount.tar");
     write(targets, &archive)?;
-    if arguments.run {
+    if run {
         trial::run(&archive)?;
     }
     Ok(())
 }
 
 fn write(targets: &[&Target], archive: &Path) -> Result<()> {
-    let mut images = Vec::new();
-    for target in targets {
-        images.push(Image {
+    let image = |target: &&Target| {
+        Ok(Image {
             architecture: target.debian_arch,
             files: files(&target::build(target.triple)?)?,
-        });
-    }
+        })
+    };
+    let images: Vec<Image> = targets.iter().map(image).collect::<Result<_>>()?;
     let bytes = layout::archive(&images, env!("CARGO_PKG_VERSION"))?;
     fs::create_dir_all(archive.parent().unwrap_or(archive))?;
     fs::write(archive, &bytes)?;

@@ -49,11 +49,7 @@ pub(super) fn run(archive: &Path) -> Result<()> {
 
 /// Makes the bundle for the runtime.
 fn prepare(archive: &Path, folder: &Path, umoci: &Path) -> Result<PathBuf> {
-    let (layout, bundle, links) = (
-        folder.join("layout"),
-        folder.join("bundle"),
-        folder.join(LINKS),
-    );
+    let [layout, bundle, links] = ["layout", "bundle", LINKS].map(|name| folder.join(name));
     for path in [&layout, &bundle, &links] {
         workspace::empty(path)?;
     }
@@ -62,11 +58,8 @@ fn prepare(archive: &Path, folder: &Path, umoci: &Path) -> Result<PathBuf> {
     command::read(&mut tar)?;
     let mut umoci = Command::new(umoci);
     umoci.args(["raw", "unpack", "--image"]);
-    umoci.arg(format!(
-        "{}:{}",
-        layout.display(),
-        env!("CARGO_PKG_VERSION")
-    ));
+    let version = env!("CARGO_PKG_VERSION");
+    umoci.arg(format!("{}:{version}", layout.display()));
     command::read(umoci.arg(bundle.join("rootfs")))?;
     let volumes = container::volumes(&manifests::deploy().join("base"), &links);
     // At this log level the agent reports why a file of a process could not be read.
@@ -80,7 +73,7 @@ fn prepare(archive: &Path, folder: &Path, umoci: &Path) -> Result<PathBuf> {
 /// A running container; it is removed when this is dropped.
 struct Running {
     runc: PathBuf,
-    state: PathBuf,
+    bundle: PathBuf,
     child: Child,
     /// Log lines about files that it could not read.
     unread: Receiver<String>,
@@ -90,18 +83,19 @@ struct Running {
 impl Running {
     /// Starts the container and waits until the agent listens.
     fn start(runc: &Path, bundle: &Path) -> Result<Self> {
-        let state = bundle.with_file_name("state");
         // Removes a container that a killed run left behind.
-        let _ = remove(runc, &state);
+        let _ = remove(runc, bundle);
         // If this program is killed, the container ends, too.
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig=TERM", "--"])
             .arg(runc)
             .arg("--root")
-            .arg(&state)
+            .arg(state(bundle))
             .args(["run", "--bundle"])
             .arg(bundle)
+            .arg("--pid-file")
+            .arg(bundle.join("pid"))
             .arg(CONTAINER)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -124,21 +118,11 @@ impl Running {
         });
         Ok(Self {
             runc: runc.to_owned(),
-            state,
+            bundle: bundle.to_owned(),
             child,
             unread,
             address,
         })
-    }
-
-    /// Process id of the agent.
-    fn tgid(&self) -> Result<u32> {
-        let state = command::read(runtime(&self.runc, &self.state).args(["state", CONTAINER]))?;
-        let state: Value = serde_json::from_str(&state).context("runc state")?;
-        let tgid = state["pid"]
-            .as_u64()
-            .and_then(|pid| u32::try_from(pid).ok());
-        tgid.context("runc state names no process")
     }
 
     /// Fails unless the log shows, for the given number of failed readings, a reason other than missing rights: a timeout, as on
@@ -162,27 +146,39 @@ impl Running {
         String::from_utf8(body).context("the body is no text")
     }
 
-    fn metrics(&self) -> Result<String> {
-        self.ask("/metrics")
+    /// Waits until the metrics pass, and shows the lines that `check` found in them.
+    fn wait(&self, check: impl Fn(&str) -> Result<String>) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match check(&self.ask("/metrics")?) {
+                Ok(found) => {
+                    println!("image: {found}");
+                    return Ok(());
+                }
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = remove(&self.runc, &self.state);
+        let _ = remove(&self.runc, &self.bundle);
         let _ = self.child.wait();
     }
 }
 
-fn runtime(runc: &Path, state: &Path) -> Command {
-    let mut command = Command::new(runc);
-    command.arg("--root").arg(state);
-    command
+/// The folder for the state of the runtime.
+fn state(bundle: &Path) -> PathBuf {
+    bundle.with_file_name("state")
 }
 
 /// Removes the container, and the cgroups above its own, which runc leaves behind.
-fn remove(runc: &Path, state: &Path) -> Result<()> {
-    let removed = command::read(runtime(runc, state).args(["delete", "--force", CONTAINER]));
+fn remove(runc: &Path, bundle: &Path) -> Result<()> {
+    let mut delete = Command::new(runc);
+    delete.arg("--root").arg(state(bundle));
+    let removed = command::read(delete.args(["delete", "--force", CONTAINER]));
     for hierarchy in fs::read_dir("/sys/fs/cgroup")?.flatten() {
         let mut path = hierarchy.path().join(CGROUP.trim_start_matches('/'));
         workload::remove(&mut path, 3);
@@ -191,51 +187,34 @@ fn remove(runc: &Path, state: &Path) -> Result<()> {
 }
 
 fn check(agent: &Running, workload: &mut Workload) -> Result<()> {
-    let body = agent.metrics()?;
+    let body = agent.ask("/metrics")?;
     let info = line(&body, &["headcount_accounting_info"]).unwrap_or_default();
     println!("image: {info}");
     ensure!(info.contains(r#"tier="iterator""#), "not the iterator tier");
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.tgid()?))?;
-    for fact in [
-        "Uid",
-        "CapEff",
-        "CapBnd",
-        "CapInh",
-        "CapAmb",
-        "NoNewPrivs",
-        "VmHWM",
-        "VmRSS",
-    ] {
+    let tgid = fs::read_to_string(agent.bundle.join("pid"))?;
+    let status = fs::read_to_string(format!("/proc/{tgid}/status"))?;
+    for fact in "Uid CapEff CapBnd CapInh CapAmb NoNewPrivs VmHWM VmRSS".split(' ') {
         let found = status.lines().find(|line| line.starts_with(fact));
         println!("image: {}", found.unwrap_or_default().replace('\t', " "));
     }
     counted(agent, "namedprocess_namegroup_num_procs{", "", 1)?;
     workload.go()?;
     counted(agent, "namedprocess_namegroup_execs_total{", "", SHORT)?;
-    counted(
-        agent,
-        "namedprocess_namegroup_exits_total{",
-        r#"status="success""#,
-        SHORT,
-    )?;
-    let body = agent.metrics()?;
-    let mut failures = 0;
-    for family in [
-        "namedprocess_scrape_partial_errors",
-        "namedprocess_scrape_procread_errors",
-    ] {
-        let failed = value(&body, family)?;
-        println!("image: {family} {failed}");
-        failures += failed;
-    }
-    agent.not_by_rights(failures)?;
+    let exits = "namedprocess_namegroup_exits_total{";
+    counted(agent, exits, r#"status="success""#, SHORT)?;
+    let body = agent.ask("/metrics")?;
+    let shown = |family: &str| {
+        let value = value(&body, family)?;
+        println!("image: {family} {value}");
+        Ok::<u64, anyhow::Error>(value)
+    };
+    let partly = shown("namedprocess_scrape_partial_errors")?;
+    agent.not_by_rights(partly + shown("namedprocess_scrape_procread_errors")?)?;
     for family in [
         "headcount_events_lost_total",
         "headcount_pod_link_failures_total",
     ] {
-        let failed = value(&body, family)?;
-        println!("image: {family} {failed}");
-        ensure!(failed == 0, "expected 0");
+        ensure!(shown(family)? == 0, "expected 0");
     }
     for path in probes(&manifests::daemon_set()?) {
         println!("image: {path}: {}", agent.ask(&path)?.trim_end());
@@ -245,51 +224,35 @@ fn check(agent: &Running, workload: &mut Workload) -> Result<()> {
 
 /// Waits until the agent shows the instance in the other container and the process of its application.
 fn check_passenger(agent: &Running) -> Result<()> {
-    let count = format!(
-        r#"passenger_go_process_count{{name="{}"}} 1"#,
-        passenger::APPLICATION
-    );
+    let name = passenger::APPLICATION;
+    let count = format!(r#"passenger_go_process_count{{name="{name}"}} 1"#);
     let up = r#"headcount_target_up{kind="passenger",target=""#;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let body = agent.metrics()?;
+    agent.wait(|body| {
         let answers = body.lines().filter(|line| line.starts_with(up));
         let answers = answers.filter(|line| line.ends_with(" 1")).count();
-        if answers > 0 && body.lines().any(|line| line == count) {
-            println!("image: {answers} {up}...\nimage: {count}");
-            return Ok(());
-        }
-        let found = line(&body, &[up]).unwrap_or_default();
-        ensure!(Instant::now() < deadline, "expected {count}: {found}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        let is_shown = answers > 0 && body.lines().any(|line| line == count);
+        let found = line(body, &[up]).unwrap_or_default();
+        ensure!(is_shown, "expected {count}: {found}");
+        Ok(format!("{answers} {up}...\nimage: {count}"))
+    })
 }
 
 /// Waits until the workload's group has this value; records of ended processes come after an RCU grace period.
 fn counted(agent: &Running, family: &str, label: &str, expected: u32) -> Result<()> {
     use workload::{NAME, NAMESPACE, OWNER};
-    let labels = [
-        format!("groupname=\"{NAMESPACE}/{OWNER}/{NAME}\""),
-        format!("namespace=\"{NAMESPACE}\""),
+    let group = format!("groupname=\"{NAMESPACE}/{OWNER}/{NAME}\"");
+    let namespace = format!("namespace=\"{NAMESPACE}\"");
+    let (workload, container) = (
         format!("workload=\"{OWNER}\""),
         format!("container=\"{NAME}\""),
-    ];
-    let mut parts = vec![family, label];
-    parts.extend(labels.iter().map(String::as_str));
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let body = agent.metrics()?;
-        let found = line(&body, &parts).unwrap_or_default();
-        if found.ends_with(&format!(" {expected}")) {
-            println!("image: {found}");
-            return Ok(());
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "expected {expected}: {family} {found}"
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    );
+    let parts = [family, label, &group, &namespace, &workload, &container];
+    agent.wait(|body| {
+        let found = line(body, &parts).unwrap_or_default();
+        let is_right = found.ends_with(&format!(" {expected}"));
+        ensure!(is_right, "expected {expected}: {family} {found}");
+        Ok(found.to_owned())
+    })
 }
 
 /// Whether a log line is about a file of `/proc` that this program may not read either: some sandboxes protect their init from
@@ -307,15 +270,16 @@ fn is_refused_to_root(line: &str) -> bool {
 }
 
 /// The paths that the kubelet's probes would request.
-fn probes(daemon_set: &Value) -> Vec<String> {
+fn probes(daemon_set: &Value) -> BTreeSet<String> {
     let container = &daemon_set["spec"]["template"]["spec"]["containers"][0];
-    let paths = ["startupProbe", "livenessProbe", "readinessProbe"].map(|probe| {
+    let path = |probe| {
         container[probe]["httpGet"]["path"]
             .as_str()
             .unwrap_or_default()
-            .to_owned()
-    });
-    BTreeSet::from(paths).into_iter().collect()
+    };
+    let paths =
+        ["startupProbe", "livenessProbe", "readinessProbe"].map(|probe| path(probe).to_owned());
+    BTreeSet::from(paths)
 }
 
 /// The value of a family without labels.

@@ -53,11 +53,8 @@ impl Workload {
 
     /// Lets the shell start its processes.
     pub(super) fn go(&mut self) -> Result<()> {
-        let stdin = self
-            .shell
-            .stdin
-            .as_mut()
-            .context("the shell has no input")?;
+        let stdin = self.shell.stdin.as_mut();
+        let stdin = stdin.context("the shell has no input")?;
         stdin.write_all(b"go\n").context("let the shell go on")
     }
 }
@@ -83,10 +80,9 @@ pub(super) fn remove(cgroup: &mut PathBuf, depth: usize) {
 /// The mount point of cgroup v2.
 fn unified() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("read /proc/self/mounts")?;
-    let mut mounts = mounts
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>());
-    let found = mounts.find(|fields| fields.get(2) == Some(&"cgroup2"));
-    let path = found.and_then(|fields| fields.get(1).map(PathBuf::from));
-    path.context("cgroup v2 is not mounted here")
+    let found = mounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        (fields.get(2) == Some(&"cgroup2")).then(|| PathBuf::from(fields[1]))
+    });
+    found.context("cgroup v2 is not mounted here")
 }
