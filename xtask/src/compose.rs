@@ -48,20 +48,14 @@ fn compose_service_has_the_rights_of_the_daemon_set() {
     let security = &container["securityContext"];
     assert_eq!(service["pid"], "host");
     assert_eq!(pod["hostPID"], true);
-    assert_eq!(
-        texts(&service["cap_add"]),
-        texts(&security["capabilities"]["add"])
-    );
-    assert_eq!(
-        texts(&service["cap_drop"]),
-        texts(&security["capabilities"]["drop"])
-    );
+    for (key, change) in [("cap_add", "add"), ("cap_drop", "drop")] {
+        let expected = texts(&security["capabilities"][change]);
+        assert_eq!(texts(&service[key]), expected, "{key}");
+    }
     assert_eq!(service["read_only"], security["readOnlyRootFilesystem"]);
     assert_eq!(service["user"], "0:0");
-    assert_eq!(
-        (&security["runAsUser"], &security["runAsGroup"]),
-        (&0.into(), &0.into())
-    );
+    let user = [&security["runAsUser"], &security["runAsGroup"]];
+    assert_eq!(user, [0, 0]);
     assert!(service.get("privileged").is_none(), "not privileged");
     assert_eq!(security["allowPrivilegeEscalation"], false);
     assert_eq!(security["appArmorProfile"]["type"], "Unconfined");
@@ -77,10 +71,8 @@ fn compose_service_mounts_what_its_flags_name_and_nothing_to_write() {
     let (service, (container, _)) = (service(), container());
     let list = texts(&service["volumes"]);
     let mounts = volumes(&list);
-    assert!(
-        mounts.values().all(|(_, access)| *access == "ro"),
-        "{mounts:?}"
-    );
+    let is_read_only = mounts.values().all(|(_, access)| *access == "ro");
+    assert!(is_read_only, "{mounts:?}");
     assert_eq!(mounts["/host/proc"].0, "/proc");
     let of_daemon_set = container["volumeMounts"].as_array().unwrap().iter();
     let places: BTreeSet<&str> = of_daemon_set
@@ -126,16 +118,12 @@ fn docker_run_is_the_same_as_the_compose_service() {
     ] {
         assert_eq!(of(flag), expected, "{flag}");
     }
-    let options = of("--security-opt")
-        .iter()
-        .map(|option| option.replace('=', ":"))
-        .collect();
+    let options = of("--security-opt").into_iter();
+    let options = options.map(|option| option.replace('=', ":")).collect();
     assert_eq!(texts(&service["security_opt"]), options);
     assert!(flags.iter().any(|flag| flag == "--read-only"));
     let grace = format!("{}s", of("--stop-timeout").first().unwrap());
     assert_eq!(service["stop_grace_period"], grace);
-    assert_eq!(
-        arguments.iter().cloned().collect::<BTreeSet<_>>(),
-        texts(&service["command"])
-    );
+    let arguments = BTreeSet::from_iter(arguments.iter().cloned());
+    assert_eq!(arguments, texts(&service["command"]));
 }

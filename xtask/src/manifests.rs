@@ -33,11 +33,8 @@ pub(crate) fn main() -> Result<()> {
         let name = source.file_name().unwrap_or_default();
         let file = folder.join(name).with_extension("yaml");
         fs::write(&file, known(&documents))?;
-        println!(
-            "manifests: {}: {} objects",
-            source.display(),
-            documents.len()
-        );
+        let count = documents.len();
+        println!("manifests: {}: {count} objects", source.display());
         files.push(file);
     }
     for version in VERSIONS {
@@ -72,36 +69,26 @@ fn validator(folder: &Path) -> Result<PathBuf> {
     Ok(environment.join("bin/kubernetes-validate"))
 }
 
-/// The base, the overlays, and for each component a generated folder that applies it to the base.
+/// The base, the overlays, and for each component a folder that applies it to the base. All are in a copy of the manifests, because
+/// kustomize accepts relative paths only.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut sources = vec![deploy().join("base")];
-    sources.extend(workspace::entries(&deploy().join("overlays"))?);
-    for component in workspace::entries(&deploy().join("components"))? {
-        let name = component.file_name().unwrap_or_default().to_string_lossy();
-        let own = folder.join(format!("with-{name}"));
+    let copy = folder.join("kubernetes");
+    workspace::remove(&copy)?;
+    command::read(Command::new("cp").arg("-r").arg(deploy()).arg(&copy))?;
+    let mut sources = vec![copy.join("base")];
+    sources.extend(workspace::entries(&copy.join("overlays"))?);
+    for component in workspace::entries(&copy.join("components"))? {
+        let name = component.file_name().unwrap_or_default().display();
+        let own = copy.join(format!("with-{name}"));
         let text = format!(
-            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [{up}/base]\n\
-             components: [{up}/components/{name}]\n",
-            up = relative(&own, &deploy())?.display(),
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../base]\n\
+             components: [../components/{name}]\n"
         );
-        fs::create_dir_all(&own)?;
+        fs::create_dir(&own)?;
         fs::write(own.join("kustomization.yaml"), text)?;
         sources.push(own);
     }
     Ok(sources)
-}
-
-/// The relative path from `from` to `to`: kustomize accepts no absolute path.
-fn relative(from: &Path, to: &Path) -> Result<PathBuf> {
-    let (from, to) = (std::path::absolute(from)?, std::path::absolute(to)?);
-    let shared = from
-        .components()
-        .zip(to.components())
-        .take_while(|(a, b)| a == b);
-    let shared = shared.count();
-    let up = from.components().skip(shared).map(|_| Path::new(".."));
-    let down: PathBuf = to.components().skip(shared).collect();
-    Ok(up.collect::<PathBuf>().join(down))
 }
 
 fn render(kustomize: &Path, source: &Path) -> Result<String> {
@@ -129,10 +116,8 @@ fn references(documents: &[Value]) -> Result<()> {
     let of_kind = |kind: &'static str| documents.iter().filter(move |one| one["kind"] == kind);
     let daemon_set = of_kind("DaemonSet").next();
     let spec = &daemon_set.context("there is no DaemonSet")?["spec"];
-    let (pod, labels) = (
-        &spec["template"]["spec"],
-        &spec["template"]["metadata"]["labels"],
-    );
+    let pod = &spec["template"]["spec"];
+    let labels = &spec["template"]["metadata"]["labels"];
     let container = &pod["containers"][0];
     ensure!(
         *labels == spec["selector"]["matchLabels"],
@@ -153,9 +138,8 @@ fn references(documents: &[Value]) -> Result<()> {
     for mounted in values(&container["volumeMounts"], "name") {
         ensure!(volumes.contains(&mounted), "there is no volume {mounted}");
     }
-    let maps: Vec<&Value> = of_kind("ConfigMap")
-        .map(|map| &map["metadata"]["name"])
-        .collect();
+    let maps = of_kind("ConfigMap").map(|map| &map["metadata"]["name"]);
+    let maps: Vec<&Value> = maps.collect();
     let named = values(&pod["volumes"], "configMap").map(|map| &map["name"]);
     for map in named.filter(|map| !map.is_null()) {
         ensure!(maps.contains(&map), "there is no ConfigMap {map}");
@@ -165,27 +149,13 @@ fn references(documents: &[Value]) -> Result<()> {
 
 /// The member `key` of each element.
 fn values<'a>(list: &'a Value, key: &'a str) -> impl Iterator<Item = &'a Value> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .map(move |one| &one[key])
+    let list = list.as_array().into_iter().flatten();
+    list.map(move |one| &one[key])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn relative_path_leads_from_one_folder_to_another() {
-        for (from, to, expected) in [
-            ("/a/b", "/a/c", "../c"),
-            ("/a/b/c", "/a", "../../"),
-            ("/a", "/a/b/c", "b/c"),
-        ] {
-            let found = relative(Path::new(from), Path::new(to)).unwrap();
-            assert_eq!(found, Path::new(expected), "{from} to {to}");
-        }
-    }
 
     #[test]
     fn dangling_references_are_errors() {

@@ -1,7 +1,7 @@
 //! The same work on many things, some of them at a time.
 
-use std::panic::resume_unwind;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Calls `work` with each item, on so many threads, in the order of the items. The results are in that order, too.
 pub(crate) fn map<Item: Send, Done: Send>(
@@ -10,26 +10,24 @@ pub(crate) fn map<Item: Send, Done: Send>(
     work: impl Fn(Item) -> Done + Sync,
 ) -> Vec<Done> {
     let waiting = Mutex::new(items.into_iter().enumerate());
-    let next = || {
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.next()
-    };
-    let work_on = || {
-        let mut done = Vec::new();
-        while let Some((place, item)) = next() {
-            done.push((place, work(item)));
+    let done = Mutex::new(BTreeMap::new());
+    let next = || lock(&waiting).next();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((place, item)) = next() {
+                    let result = work(item);
+                    lock(&done).insert(place, result);
+                }
+            });
         }
-        done
-    };
-    let mut all: Vec<(usize, Done)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work_on)).collect();
-        let ended = workers.into_iter().map(|worker| worker.join());
-        ended
-            .flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
     });
-    all.sort_by_key(|(place, _)| *place);
-    all.into_iter().map(|(_, done)| done).collect()
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.into_values().collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -15,11 +15,8 @@ use clap::Args;
 use crate::background::Background;
 use crate::{check, command, fuzz, image, manifests, real, setup, target, vm, workspace};
 
-struct Stage {
-    name: &'static str,
-    needs: Needs,
-    main: fn() -> Result<()>,
-}
+/// Its name, what it needs, and its function.
+type Stage = (&'static str, Needs, fn() -> Result<()>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Needs {
@@ -32,30 +29,26 @@ enum Needs {
 
 use Needs::{Kernel, KernelAlone, Nothing};
 
-const fn stage(name: &'static str, needs: Needs, main: fn() -> Result<()>) -> Stage {
-    Stage { name, needs, main }
-}
-
 const STAGES: &[Stage] = &[
-    stage("check", Nothing, check::main),
-    stage("unit and integration tests", Nothing, units),
-    stage("beside process-exporter", Nothing, || real::parity(&[])),
-    stage("the page in a browser", Nothing, real::browser),
-    stage("manifests", Nothing, manifests::main),
-    stage("a minute of fuzzing", Nothing, || {
+    ("check", Nothing, check::main),
+    ("unit and integration tests", Nothing, units),
+    ("beside process-exporter", Nothing, || real::parity(&[])),
+    ("the page in a browser", Nothing, real::browser),
+    ("manifests", Nothing, manifests::main),
+    ("a minute of fuzzing", Nothing, || {
         fuzz::main(&fuzz::Arguments::default())
     }),
     // Of the kernel only root: Passenger changes users.
-    stage("beside the real Passenger", Kernel, || real::passenger(&[])),
-    stage("requests to real servers", Kernel, || real::http(true, &[])),
+    ("beside the real Passenger", Kernel, || real::passenger(&[])),
+    ("requests to real servers", Kernel, || real::http(true, &[])),
     // Its agents see each end of a compiler. Where a test lets records be lost, the agent accounts for such an end a minute
     // later, and the test waits until the node's books balance.
-    stage("this kernel", KernelAlone, this_kernel),
-    stage("other kernels", KernelAlone, || {
+    ("this kernel", KernelAlone, this_kernel),
+    ("other kernels", KernelAlone, || {
         vm::main(&vm::Arguments::default())
     }),
     // After the stage above, because that one builds the static binary.
-    stage("the image, run as the DaemonSet would", KernelAlone, || {
+    ("the image, run as the DaemonSet would", KernelAlone, || {
         image::main(true, &[target::AMD64])
     }),
 ];
@@ -68,33 +61,30 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn main(&Arguments { without_kernel }: &Arguments) -> Result<()> {
-    let requirements = if without_kernel {
-        setup::WITHOUT_KERNEL
-    } else {
-        setup::EVERYTHING
+    setup::ensure(match without_kernel {
+        true => setup::WITHOUT_KERNEL,
+        false => setup::EVERYTHING,
+    })?;
+    let mut builds = match without_kernel {
+        true => None,
+        false => Some(Background::start(&["vm", "--build"])?),
     };
-    setup::ensure(requirements)?;
-
-    let mut builds = None;
-    if !without_kernel {
-        builds = Some(Background::start(&["vm", "--build"])?);
-    }
     let mut lines = Vec::new();
     let mut failed = 0;
-    for (n, stage) in STAGES.iter().enumerate() {
-        if without_kernel && stage.needs >= Kernel {
-            lines.push(format!("  left out  {} (--without-kernel)", stage.name));
+    for (n, &(name, needs, main)) in STAGES.iter().enumerate() {
+        if without_kernel && needs >= Kernel {
+            lines.push(format!("  left out  {} (--without-kernel)", name));
             continue;
         }
-        if stage.needs == KernelAlone
+        if needs == KernelAlone
             && let Some(builds) = builds.take()
         {
             builds.finish();
         }
-        println!("test: stage {}/{}: {}", n + 1, STAGES.len(), stage.name);
+        println!("test: stage {}/{}: {}", n + 1, STAGES.len(), name);
         let start = Instant::now();
-        let result = (stage.main)();
-        lines.push(summarize(stage.name, start.elapsed(), &result));
+        let result = main();
+        lines.push(summarize(name, start.elapsed(), &result));
         failed += usize::from(result.is_err());
     }
     println!("test: summary\n{}", lines.join("\n"));

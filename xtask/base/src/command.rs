@@ -9,9 +9,8 @@ use anyhow::{Context as _, Result, bail};
 /// Prints the command and runs it with the terminal of this process; fails unless it succeeds.
 pub fn run(command: &mut Command) -> Result<()> {
     println!("+ {}", show(command));
-    let status = command
-        .status()
-        .with_context(|| format!("start {}", show(command)))?;
+    let status = command.status();
+    let status = status.with_context(|| format!("start {}", show(command)))?;
     if !status.success() {
         bail!("{status} from: {}", show(command));
     }
@@ -26,22 +25,16 @@ pub fn read(command: &mut Command) -> Result<String> {
         .with_context(|| format!("start {}", show(command)))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "{} from: {}\n{}",
-            output.status,
-            show(command),
-            stderr.trim_end()
-        );
+        let (status, stderr) = (output.status, stderr.trim_end());
+        bail!("{status} from: {}\n{stderr}", show(command));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whether it starts and succeeds; its output is dropped.
 pub fn works(command: &mut Command) -> bool {
-    command
-        .stdin(Stdio::null())
-        .output()
-        .is_ok_and(|output| output.status.success())
+    let output = command.stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// The command as a user would type it: variables, program, arguments.
@@ -54,7 +47,8 @@ pub fn show(command: &Command) -> String {
     }
     // Under cargo, $CARGO is a long path; the name says enough.
     let program = Path::new(command.get_program());
-    let program = if program.ends_with("bin/cargo") {
+    let is_cargo = program.ends_with("bin/cargo");
+    let program = if is_cargo {
         Path::new("cargo")
     } else {
         program
@@ -82,9 +76,8 @@ mod tests {
     #[test]
     fn command_is_shown_as_a_user_would_type_it() {
         let mut command = Command::new("/x/bin/cargo");
-        command
-            .env("LLVM_PREFIX", "/a b")
-            .args(["build", "it's", ""]);
+        command.env("LLVM_PREFIX", "/a b");
+        command.args(["build", "it's", ""]);
         assert_eq!(
             show(&command),
             r"LLVM_PREFIX='/a b' cargo build 'it'\''s' ''"

@@ -21,13 +21,8 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// Reads the suite's index for the architecture of this machine.
-    pub fn prepare(folder: &Path, suite: &str) -> Result<Self> {
-        Self::prepare_for("amd64", folder, suite)
-    }
-
-    /// Reads the suite's index for another architecture, by Debian's name of it.
-    pub fn prepare_for(architecture: &'static str, folder: &Path, suite: &str) -> Result<Self> {
+    /// Reads the suite's index for an architecture, by Debian's name of it.
+    pub fn prepare(architecture: &'static str, folder: &Path, suite: &str) -> Result<Self> {
         ensure!(
             Path::new(KEYRING).exists(),
             "{KEYRING} is missing: install debian-archive-keyring"
@@ -51,7 +46,12 @@ impl Apt {
     /// Downloads the package and unpacks it below `root`.
     pub fn unpack(&self, package: &str, root: &Path) -> Result<()> {
         command::read(self.command("apt-get").args(["download", package]))?;
-        let file = self.downloaded(package)?;
+        let folder = self.folder.join("packages");
+        let file = find(&folder, &format!("{package}_"), ".deb");
+        let file = file.with_context(|| {
+            let folder = folder.display();
+            format!("apt-get download {package} left no file in {folder}")
+        })?;
         command::read(Command::new("dpkg-deb").arg("-x").arg(&file).arg(root))?;
         Ok(())
     }
@@ -91,16 +91,6 @@ impl Apt {
             .find(|name| name.starts_with(prefix))
             .map(str::to_owned))
     }
-
-    fn downloaded(&self, package: &str) -> Result<PathBuf> {
-        let folder = self.folder.join("packages");
-        find(&folder, &format!("{package}_"), ".deb").with_context(|| {
-            format!(
-                "apt-get download {package} left no file in {}",
-                folder.display()
-            )
-        })
-    }
 }
 
 /// The path of a file of the last of these packages. They are fetched and unpacked below the folder `root` in `folder`, if that
@@ -119,7 +109,7 @@ pub fn fetch(
             "debian: fetch {} of {suite}, about {megabytes} MB and the suite's index",
             packages.join(", ")
         );
-        let apt = Apt::prepare(&folder.join("apt"), suite)?;
+        let apt = Apt::prepare("amd64", &folder.join("apt"), suite)?;
         for package in packages {
             apt.unpack(package, &root)?;
         }
@@ -129,12 +119,9 @@ pub fn fetch(
 
 /// The Debian mirror of this machine.
 pub fn mirror() -> Result<String> {
-    let targets = command::read(Command::new("apt-get").args([
-        "indextargets",
-        "--format",
-        "$(REPO_URI)",
-        "Created-By: Packages",
-    ]))?;
+    let mut apt = Command::new("apt-get");
+    apt.args("indextargets --format $(REPO_URI)".split(' '));
+    let targets = command::read(apt.arg("Created-By: Packages"))?;
     main_archive(&targets).context(
         "apt has no source whose address ends in /debian: the test kernels come from a Debian mirror, and this \
          machine names none",

@@ -68,13 +68,8 @@ pub fn given(variable: &str) -> Result<Option<Peer>> {
 
 fn from_suite(package: &Package, suite: &str, folder: &Path) -> Result<Peer> {
     let Package { name, megabytes } = package;
-    let binary = debian::fetch(
-        folder,
-        suite,
-        &[name],
-        *megabytes,
-        &format!("usr/bin/{name}"),
-    )?;
+    let file = format!("usr/bin/{name}");
+    let binary = debian::fetch(folder, suite, &[name], *megabytes, &file)?;
     let output = command::read(Command::new(&binary).arg("--version"))?;
     let version = version(&output).with_context(|| format!("no version in {output:?}"))?;
     println!("peer: {name} {version} of Debian's {suite}");

@@ -16,7 +16,7 @@ mod units;
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use fs_err as fs;
 use sources::Source;
 
@@ -24,11 +24,14 @@ use crate::{command, setup, workspace};
 
 pub(crate) fn main() -> Result<()> {
     setup::ensure(setup::LINTS)?;
+    let mut docs = cargo("doc --quiet --no-deps --document-private-items");
+    docs.env("RUSTDOCFLAGS", "-D warnings");
     let mut steps = vec![
-        format(),
-        lints(&["--all-targets"]),
-        lints(&["--test", "*"]), // `live` too, which is not tested by default and so is none of "all"
-        docs(),
+        cargo("fmt --all --check"),
+        cargo("clippy --quiet --all-targets -- -D warnings"),
+        // `live` too, which is not tested by default and so is none of "all".
+        cargo("clippy --quiet --test * -- -D warnings"),
+        docs,
         documents::spelling()?,
         documents::links(workspace::root())?,
     ];
@@ -42,10 +45,8 @@ pub(crate) fn main() -> Result<()> {
     }
 
     let mut findings = tree()?;
-    findings.extend(units::check(
-        workspace::root(),
-        &workspace::target_dir().join("units"),
-    )?);
+    let folder = workspace::target_dir().join("units");
+    findings.extend(units::check(workspace::root(), &folder)?);
     for step in &mut steps {
         if let Err(error) = command::run(step) {
             findings.push(format!("{error:#}"));
@@ -62,8 +63,7 @@ pub(crate) fn main() -> Result<()> {
 fn tree() -> Result<Vec<String>> {
     let sources = Source::read_all(workspace::root())?;
     let (modules, mut findings) = paths::modules(&sources);
-    let document = fs::read_to_string(workspace::root().join(table::DOCUMENT))
-        .with_context(|| format!("read {}", table::DOCUMENT))?;
+    let document = fs::read_to_string(workspace::root().join(table::DOCUMENT))?;
     findings.extend(imports::check(&modules, &document));
     findings.extend(order::check(&modules));
     findings.extend(names::check(&sources));
@@ -72,44 +72,22 @@ fn tree() -> Result<Vec<String>> {
     Ok(findings)
 }
 
-fn format() -> Command {
+fn cargo(arguments: &str) -> Command {
     let mut cargo = workspace::cargo();
-    cargo.args(["fmt", "--all", "--check"]);
-    cargo
-}
-
-fn lints(targets: &[&str]) -> Command {
-    let mut cargo = workspace::cargo();
-    cargo.args(["clippy", "--quiet"]).args(targets);
-    cargo.args(["--", "-D", "warnings"]);
+    cargo.args(arguments.split(' '));
     cargo
 }
 
 /// The kernel crate compiles for its own target only; same flags as in agent/build.rs, without a linker.
 fn kernel_lints() -> Command {
     let arch = std::env::consts::ARCH;
-    let mut cargo = workspace::cargo();
+    let flags = format!("--cfg=bpf_target_arch=\"{arch}\"");
+    let mut cargo = cargo("clippy --quiet --package agent-ebpf --release");
     cargo
         .env("RUSTC_BOOTSTRAP", "1")
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            format!("--cfg=bpf_target_arch=\"{arch}\""),
-        )
-        .args(["clippy", "--quiet", "--package", "agent-ebpf", "--release"])
-        .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
-        .arg("--target-dir")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .args("--target bpfel-unknown-none -Z build-std=core --target-dir".split(' '))
         .arg(workspace::target_dir().join("ebpf/clippy"))
         .args(["--", "-D", "warnings"]);
-    cargo
-}
-
-fn docs() -> Command {
-    let mut cargo = workspace::cargo();
-    cargo.env("RUSTDOCFLAGS", "-D warnings").args([
-        "doc",
-        "--quiet",
-        "--no-deps",
-        "--document-private-items",
-    ]);
     cargo
 }

@@ -19,14 +19,8 @@ pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut sizes: Vec<usize> = sources.iter().map(|source| source.lines).collect();
     sizes.sort_unstable();
     for (share, limit) in [(50, MEDIAN), (90, NINTH_DECILE)] {
-        let Some(size) = (sizes.len() * share)
-            .div_ceil(100)
-            .checked_sub(1)
-            .and_then(|n| sizes.get(n))
-        else {
-            continue;
-        };
-        if *size > limit {
+        let last = (sizes.len() * share).div_ceil(100).saturating_sub(1);
+        if let Some(size) = sizes.get(last).filter(|size| **size > limit) {
             findings.push(format!(
                 "{share} % of the files have up to {size} lines; the limit is {limit}"
             ));

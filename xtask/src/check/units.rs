@@ -59,21 +59,11 @@ fn complaints(folder: &Path, limit: u32) -> impl Iterator<Item = String> {
     let service = format!("./{SERVICE}");
     let mut verify = analyze(&["verify", "--man=no", &service, &format!("./{SOCKET}")]);
     let threshold = format!("--threshold={limit}");
-    let mut security = analyze(&[
-        "security",
-        "--no-pager",
-        "--offline=true",
-        &threshold,
-        &service,
-    ]);
-    [
-        complaint(&mut verify),
-        command::read(&mut security)
-            .err()
-            .map(|error| format!("{error:#}; without --threshold it lists what counts")),
-    ]
-    .into_iter()
-    .flatten()
+    let mut security = analyze(&["security", "--no-pager", "--offline=true"]);
+    let exposed = command::read(security.args([&threshold, &service])).err();
+    let exposed =
+        exposed.map(|error| format!("{error:#}; without --threshold it lists what counts"));
+    [complaint(&mut verify), exposed].into_iter().flatten()
 }
 
 /// The complaint of `verify`, which succeeds even with a line that reports something ignored.

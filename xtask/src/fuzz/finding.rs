@@ -1,7 +1,6 @@
 //! A finding of a fuzz target: an input that made it fail, and the output that helps to fix it.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use fs_err as fs;
@@ -13,62 +12,32 @@ const SHOWN: usize = 2048;
 /// Largest number of lines of the target's output that are shown; the panic's message is among the last.
 const LINES: usize = 40;
 
-#[derive(Debug)]
-pub(super) struct Finding {
-    target: String,
-    binary: PathBuf,
-    /// The file with the input.
-    input: PathBuf,
-    escaped: String,
-    said: String,
-}
-
-impl Finding {
-    /// Makes a finding from the output of libFuzzer.
-    ///
-    /// # Errors
-    /// The target did not end because of an input, or the input cannot be read.
-    pub(super) fn read(binary: &Path, target: &str, said: &str) -> Result<Self> {
-        let path = input_path(said);
-        let path = path.with_context(|| format!("{target} did not run: {}", tail(said)))?;
-        let path = PathBuf::from(path);
-        let input = fs::read(&path)?;
-        Ok(Self {
-            target: target.to_owned(),
-            binary: from_root(binary),
-            input: from_root(&path),
-            escaped: escape(&input),
-            said: tail(said),
-        })
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            target,
-            binary,
-            input,
-            escaped,
-            said,
-        } = self;
-        let (binary, input) = (binary.display(), input.display());
-        write!(
-            f,
-            "fuzz: {target} does not survive {input}\n{said}\n  the input: b\"{escaped}\"\n  again:     {binary} {input}\n  \
-             smaller:   {binary} -minimize_crash=1 -max_total_time=30 {input}\n  keep it:   move it to \
-             agent/fuzz/corpus/{target}/, where it is a test, and mend the fault"
-        )
-    }
+/// Describes a finding by the output of libFuzzer.
+///
+/// # Errors
+/// The target did not end because of an input, or the input cannot be read.
+pub(super) fn describe(binary: &Path, target: &str, said: &str) -> Result<String> {
+    let path = input_path(said);
+    let path = path.with_context(|| format!("{target} did not run: {}", tail(said)))?;
+    let (said, escaped) = (tail(said), escape(&fs::read(path)?));
+    let from_root = |path| {
+        Path::strip_prefix(path, workspace::root())
+            .unwrap_or(path)
+            .display()
+    };
+    let (binary, input) = (from_root(binary), from_root(Path::new(path)));
+    Ok(format!(
+        "fuzz: {target} does not survive {input}\n{said}\n  the input: b\"{escaped}\"\n  again:     {binary} {input}\n  \
+         smaller:   {binary} -minimize_crash=1 -max_total_time=30 {input}\n  keep it:   move it to \
+         agent/fuzz/corpus/{target}/, where it is a test, and mend the fault"
+    ))
 }
 
 /// The file that libFuzzer has written, or was reading.
 fn input_path(said: &str) -> Option<&str> {
-    let written = said.lines().find_map(|line| {
-        let (_, path) = line.split_once("Test unit written to ")?;
-        Some(path.trim())
-    });
-    written.filter(|path| !path.is_empty())
+    let mut lines = said.lines();
+    let (_, path) = lines.find_map(|line| line.split_once("Test unit written to "))?;
+    Some(path.trim()).filter(|path| !path.is_empty())
 }
 
 fn tail(said: &str) -> String {
@@ -84,12 +53,6 @@ fn escape(input: &[u8]) -> String {
     }
 }
 
-fn from_root(path: &Path) -> PathBuf {
-    path.strip_prefix(workspace::root())
-        .unwrap_or(path)
-        .to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +63,7 @@ mod tests {
                     Base64: AA==\n";
         assert_eq!(input_path(said), Some("/r/x/crash-0a"));
         assert_eq!(input_path("error: no such option\n"), None);
-        assert!(Finding::read(Path::new("b"), "t", "no such option").is_err());
+        assert!(describe(Path::new("b"), "t", "no such option").is_err());
     }
 
     #[test]

@@ -18,7 +18,6 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use finding::Finding;
 use fs_err as fs;
 
 use crate::{command, setup, side_by_side, workspace};
@@ -68,20 +67,14 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         seconds: (seconds.unwrap_or(SECONDS) / targets.len() as u64).max(1),
         is_repeated: seconds.is_none(),
     };
-    println!(
-        "fuzz: {} findings in the corpora; now {} s for each target",
-        findings.len(),
-        making.seconds
-    );
+    let (count, each) = (findings.len(), making.seconds);
+    println!("fuzz: {count} findings in the corpora; now {each} s for each target");
     findings.extend(run_all(&binaries, &targets, Some(making))?);
     for finding in &findings {
         println!("{finding}");
     }
-    ensure!(
-        findings.is_empty(),
-        "{} findings, see above",
-        findings.len()
-    );
+    let count = findings.len();
+    ensure!(count == 0, "{count} findings, see above");
     Ok(())
 }
 
@@ -99,11 +92,8 @@ fn folder() -> PathBuf {
 
 fn target(name: &str) -> Result<String> {
     let known = targets()?;
-    ensure!(
-        known.iter().any(|target| target == name),
-        "expected one of {}",
-        known.join(", ")
-    );
+    let is_known = known.iter().any(|target| target == name);
+    ensure!(is_known, "expected one of {}", known.join(", "));
     Ok(name.to_owned())
 }
 
@@ -111,19 +101,14 @@ fn target(name: &str) -> Result<String> {
 fn targets() -> Result<Vec<String>> {
     let files = folder().join("fuzz_targets");
     let stem = |path: &PathBuf| Some(path.file_stem()?.to_string_lossy().into_owned());
-    Ok(workspace::entries(&files)?
-        .iter()
-        .filter_map(stem)
-        .collect())
+    let paths = workspace::entries(&files)?;
+    Ok(paths.iter().filter_map(stem).collect())
 }
 
 /// Builds all targets together, without the kernel programs. Returns the folder of the binaries.
 fn build() -> Result<PathBuf> {
-    let version = command::read(
-        Command::new("rustc")
-            .arg("-vV")
-            .current_dir(workspace::root()),
-    )?;
+    let mut rustc = Command::new("rustc");
+    let version = command::read(rustc.arg("-vV").current_dir(workspace::root()))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.with_context(|| format!("rustc -vV names no host:\n{version}"))?;
     let target_dir = workspace::target_dir().join("fuzz");
@@ -146,7 +131,7 @@ fn build() -> Result<PathBuf> {
 }
 
 /// Runs the targets, one on each core: each is a process with folders of its own.
-fn run_all(binaries: &Path, targets: &[String], making: Option<Making>) -> Result<Vec<Finding>> {
+fn run_all(binaries: &Path, targets: &[String], making: Option<Making>) -> Result<Vec<String>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let all = targets.iter().collect();
     side_by_side::map(all, cores, |target: &String| run(binaries, target, making))
@@ -156,7 +141,7 @@ fn run_all(binaries: &Path, targets: &[String], making: Option<Making>) -> Resul
 }
 
 /// Runs a target on its corpus, and then, if `making` is given, on inputs of its own.
-fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<Finding>> {
+fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<String>> {
     let found = workspace::target_dir().join("fuzz/corpus").join(target);
     let artifacts = folder().join("artifacts").join(target);
     for folder in [&found, &artifacts] {
@@ -202,7 +187,7 @@ fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<F
         return Ok(None);
     }
     println!("  {target:18} FINDING");
-    Finding::read(&binary, target, &said).map(Some)
+    finding::describe(&binary, target, &said).map(Some)
 }
 
 #[cfg(test)]

@@ -91,11 +91,9 @@ impl Running {
             .args(["--pdeathsig=TERM", "--"])
             .arg(runc)
             .arg("--root")
-            .arg(state(bundle))
+            .arg(bundle.with_file_name("state"))
             .args(["run", "--bundle"])
             .arg(bundle)
-            .arg("--pid-file")
-            .arg(bundle.join("pid"))
             .arg(CONTAINER)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -169,16 +167,15 @@ impl Drop for Running {
     }
 }
 
-/// The folder for the state of the runtime.
-fn state(bundle: &Path) -> PathBuf {
-    bundle.with_file_name("state")
+fn runtime(runc: &Path, bundle: &Path) -> Command {
+    let mut command = Command::new(runc);
+    command.arg("--root").arg(bundle.with_file_name("state"));
+    command
 }
 
 /// Removes the container, and the cgroups above its own, which runc leaves behind.
 fn remove(runc: &Path, bundle: &Path) -> Result<()> {
-    let mut delete = Command::new(runc);
-    delete.arg("--root").arg(state(bundle));
-    let removed = command::read(delete.args(["delete", "--force", CONTAINER]));
+    let removed = command::read(runtime(runc, bundle).args(["delete", "--force", CONTAINER]));
     for hierarchy in fs::read_dir("/sys/fs/cgroup")?.flatten() {
         let mut path = hierarchy.path().join(CGROUP.trim_start_matches('/'));
         workload::remove(&mut path, 3);
@@ -191,8 +188,10 @@ fn check(agent: &Running, workload: &mut Workload) -> Result<()> {
     let info = line(&body, &["headcount_accounting_info"]).unwrap_or_default();
     println!("image: {info}");
     ensure!(info.contains(r#"tier="iterator""#), "not the iterator tier");
-    let tgid = fs::read_to_string(agent.bundle.join("pid"))?;
-    let status = fs::read_to_string(format!("/proc/{tgid}/status"))?;
+    let mut runtime = runtime(&agent.runc, &agent.bundle);
+    let state = command::read(runtime.args(["state", CONTAINER]))?;
+    let state: Value = serde_json::from_str(&state).context("runc state")?;
+    let status = fs::read_to_string(format!("/proc/{}/status", state["pid"]))?;
     for fact in "Uid CapEff CapBnd CapInh CapAmb NoNewPrivs VmHWM VmRSS".split(' ') {
         let found = status.lines().find(|line| line.starts_with(fact));
         println!("image: {}", found.unwrap_or_default().replace('\t', " "));

@@ -85,7 +85,7 @@ pub(crate) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
         metapackage,
         ..
     } = kernel.architecture;
-    let apt = Apt::prepare_for(debian, &folder.join("apt"), suite)?;
+    let apt = Apt::prepare(debian, &folder.join("apt"), suite)?;
     let image = apt
         .dependency(metapackage, "linux-image-")?
         .with_context(|| format!("{metapackage} of {suite} names no linux-image-…"))?;

@@ -19,11 +19,13 @@ pub(super) fn install(package: &str) -> Result<()> {
     let _policy = NoServices::begin()?;
     // A fresh machine has no index, and an old index names files that the mirror no longer has.
     let known = command::works(Command::new("apt-cache").args(["show", package]));
-    if known && command::run(&mut install_command(package)).is_ok() {
+    let mut install = apt_get(&["install", "-y", "--no-install-recommends", "-qq", package]);
+    if known && command::run(&mut install).is_ok() {
         return Ok(());
     }
-    command::run(&mut update_command())?;
-    command::run(&mut install_command(package))
+    // A broken third-party suite must not end the set-up; the installation reports a missing package.
+    command::run(&mut apt_get(&["update"]))?;
+    command::run(&mut install)
 }
 
 /// While this lives, no installation starts a service. A policy that the machine has already stays as it is.
@@ -34,12 +36,8 @@ struct NoServices {
 impl NoServices {
     fn begin() -> Result<Self> {
         let mut options = OpenOptions::new();
-        match options
-            .write(true)
-            .create_new(true)
-            .mode(0o755)
-            .open(POLICY)
-        {
+        options.write(true).create_new(true).mode(0o755);
+        match options.open(POLICY) {
             Ok(mut file) => {
                 let policy = Self { is_ours: true };
                 file.write_all(FORBIDDEN.as_bytes())
@@ -66,23 +64,10 @@ pub(super) fn show(package: &str) -> String {
     format!("apt-get update && apt-get install -y --no-install-recommends {package}   # as root")
 }
 
-fn update_command() -> Command {
-    let mut apt = apt_get();
-    // A broken third-party suite must not end the set-up; the installation reports a missing package.
-    apt.arg("update");
-    apt
-}
-
-fn install_command(package: &str) -> Command {
-    let mut apt = apt_get();
-    apt.args(["install", "-y", "--no-install-recommends", "-qq", package]);
-    apt
-}
-
-fn apt_get() -> Command {
+fn apt_get(arguments: &[&str]) -> Command {
     let mut apt = Command::new("apt-get");
     apt.env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["-o", "Acquire::Retries=3"])
-        .args(["-o", "DPkg::Lock::Timeout=300"]);
+        .args("-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300".split(' '))
+        .args(arguments);
     apt
 }

@@ -23,12 +23,9 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn look() -> Result<Self> {
-        let rustc = |argument: &[&str]| {
-            command::read(
-                Command::new("rustc")
-                    .args(argument)
-                    .current_dir(workspace::root()),
-            )
+        let rustc = |arguments: &[&str]| {
+            let mut rustc = Command::new("rustc");
+            command::read(rustc.args(arguments).current_dir(workspace::root()))
         };
         let version = rustc(&["-vV"])?;
         let llvm = llvm_major(&version)
@@ -36,10 +33,9 @@ impl Machine {
         Ok(Self {
             sysroot: PathBuf::from(rustc(&["--print", "sysroot"])?.trim()),
             llvm,
-            llvm_prefix: std::env::var_os("LLVM_PREFIX").map_or_else(
-                || PathBuf::from(format!("/usr/lib/llvm-{llvm}")),
-                PathBuf::from,
-            ),
+            llvm_prefix: std::env::var_os("LLVM_PREFIX")
+                .unwrap_or_else(|| format!("/usr/lib/llvm-{llvm}").into())
+                .into(),
             is_root: is_root(),
             has_apt: command::works(Command::new("apt-get").arg("--version")),
             has_rustup: command::works(Command::new("rustup").arg("--version")),
@@ -55,9 +51,8 @@ pub fn is_root() -> bool {
 }
 
 fn llvm_major(rustc_version: &str) -> Option<u32> {
-    let version = rustc_version
-        .lines()
-        .find_map(|line| line.strip_prefix("LLVM version: "))?;
+    let mut lines = rustc_version.lines();
+    let version = lines.find_map(|line| line.strip_prefix("LLVM version: "))?;
     version.split('.').next()?.parse().ok()
 }
 

@@ -12,7 +12,7 @@ mod step;
 #[rustfmt::skip]
 mod table;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use machine::Machine;
 pub use machine::is_root;
 pub use requirement::{Requirement, STATIC_ARM_TARGET, STATIC_TARGET};
@@ -36,62 +36,51 @@ pub fn is_complete(requirements: &[&Requirement]) -> Result<bool> {
 pub fn ensure(requirements: &[&Requirement]) -> Result<()> {
     let machine = Machine::look()?;
     let missing = missing(requirements, &machine);
-    let steps: Vec<(&Requirement, Step)> = missing
-        .iter()
-        .flat_map(|&requirement| {
-            let steps = requirement.steps(&machine).into_iter();
-            steps.map(move |step| (requirement, step))
-        })
-        .collect();
-
-    let obstacles: Vec<&str> = steps
-        .iter()
-        .filter_map(|(_, step)| step.obstacle(&machine))
-        .collect();
-    if let Some(obstacle) = obstacles.first() {
+    let mut steps = Vec::new();
+    for &requirement in &missing {
+        let more = requirement.steps(&machine).into_iter();
+        steps.extend(more.map(|step| (requirement, step)));
+    }
+    let mut obstacles = steps.iter().filter_map(|(_, step)| step.obstacle(&machine));
+    if let Some(obstacle) = obstacles.next() {
         bail!("{obstacle}\n{}", instructions(&steps));
     }
 
     let total = steps.len();
-    for (n, (requirement, step)) in steps.into_iter().enumerate() {
-        let Requirement { name, purpose, .. } = requirement;
+    for ((requirement, step), n) in steps.into_iter().zip(1..) {
+        let Requirement {
+            name,
+            purpose,
+            remedy,
+            ..
+        } = requirement;
         println!(
-            "setup: step {}/{total}: {} (for {name}: {purpose})",
-            n + 1,
+            "setup: step {n}/{total}: {} (for {name}: {purpose})",
             step.what()
         );
         step.run()
-            .with_context(|| format!("{name} could not be installed; {}", requirement.remedy))?;
+            .with_context(|| format!("{name} could not be installed; {remedy}"))?;
     }
     for requirement in missing {
-        if !requirement.is_met(&machine) {
-            bail!(
-                "{} is still not usable after its installation; {}",
-                requirement.name,
-                requirement.remedy
-            );
-        }
+        let Requirement { name, remedy, .. } = requirement;
+        ensure!(
+            requirement.is_met(&machine),
+            "{name} is still not usable after its installation; {remedy}"
+        );
     }
     Ok(())
 }
 
 fn missing<'a>(requirements: &[&'a Requirement], machine: &Machine) -> Vec<&'a Requirement> {
-    requirements
-        .iter()
-        .filter(|requirement| !requirement.is_met(machine))
-        .copied()
-        .collect()
+    let mut missing = requirements.to_vec();
+    missing.retain(|requirement| !requirement.is_met(machine));
+    missing
 }
 
 fn instructions(steps: &[(&Requirement, Step)]) -> String {
     let mut text = String::from("missing programs, and the commands that install them:");
-    for (requirement, step) in steps {
-        text.push_str(&format!(
-            "\n  # {}: {}\n  {}",
-            requirement.name,
-            requirement.purpose,
-            step.show()
-        ));
+    for (Requirement { name, purpose, .. }, step) in steps {
+        text.push_str(&format!("\n  # {name}: {purpose}\n  {}", step.show()));
     }
     text
 }

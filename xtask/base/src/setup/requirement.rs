@@ -53,9 +53,10 @@ impl Requirement {
     }
 
     pub(super) fn steps(&self, machine: &Machine) -> Vec<Step> {
+        let apt = |package: &&str| Step::Apt((*package).to_owned());
         match self.source {
-            Source::Debian(packages) => packages.iter().copied().map(Step::apt).collect(),
-            Source::Rustup(arguments) => vec![Step::rustup(arguments)],
+            Source::Debian(packages) => packages.iter().map(apt).collect(),
+            Source::Rustup(arguments) => vec![Step::Rustup(arguments)],
             Source::Other(steps) => steps(machine),
         }
     }
@@ -121,7 +122,7 @@ fn linker(machine: &Machine) -> Vec<Step> {
     let prefix = &machine.llvm_prefix;
     let mut steps = Vec::new();
     if !prefix.join("bin/llvm-config").exists() || !prefix.join("include/llvm-c").exists() {
-        steps.push(Step::apt(&format!("llvm-{llvm}-dev")));
+        steps.push(Step::Apt(format!("llvm-{llvm}-dev")));
     }
     let mut install = Command::new("cargo");
     // LLVM does the work of this linker and comes compiled: optimizing the rest takes minutes and saves a tenth of a second.
@@ -136,6 +137,9 @@ fn linker(machine: &Machine) -> Vec<Step> {
         .arg("--root")
         .arg(workspace::tools())
         .current_dir(workspace::root());
-    steps.push(Step::plain("build bpf-linker, less than a minute", install));
+    steps.push(Step::Plain(
+        "build bpf-linker, less than a minute",
+        Box::new(install),
+    ));
     steps
 }

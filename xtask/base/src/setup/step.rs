@@ -19,18 +19,6 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub(super) fn rustup(arguments: &'static [&'static str]) -> Self {
-        Self::Rustup(arguments)
-    }
-
-    pub(super) fn apt(package: &str) -> Self {
-        Self::Apt(package.to_owned())
-    }
-
-    pub(super) fn plain(what: &'static str, command: Command) -> Self {
-        Self::Plain(what, Box::new(command))
-    }
-
     pub(super) fn what(&self) -> String {
         match self {
             Self::Rustup(arguments) => format!("rustup {}", arguments.join(" ")),
