@@ -34,9 +34,8 @@ impl Background {
             .stdout(output.try_clone()?)
             .stderr(output);
         println!("+ {} > {} &", command::show(&this), log.display());
-        let child = this
-            .spawn()
-            .with_context(|| format!("start {}", command::show(&this)))?;
+        let child = this.spawn();
+        let child = child.with_context(|| format!("start {}", command::show(&this)))?;
         Ok(Self {
             child,
             what: arguments.join(" "),
@@ -52,11 +51,8 @@ impl Background {
             true => "is done".to_owned(),
             false => format!("FAILED, see {}", self.log.display()),
         };
-        let waited = begun.elapsed().as_secs();
-        println!(
-            "background: {} {result}; waited {waited} s for it",
-            self.what
-        );
+        let (what, waited) = (self.what, begun.elapsed().as_secs());
+        println!("background: {what} {result}; waited {waited} s for it");
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask <verb>`: all tasks of a contributor.
 //!
 //! In come a verb and its arguments; out come the output and the exit code of the verb, 2 if the arguments are wrong. A new verb
-//! is one file, one variant of [`Verb`] and one arm of `main`.
+//! is one file or a function of [`real`], one variant of [`Verb`] and one arm of `main`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -201,22 +201,20 @@ mod tests {
 
     #[test]
     fn target_is_a_triple_and_amd64_by_default() {
+        let (amd64, arm64) = ("x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl");
         for (line, expected) in [
-            ("dist", "amd64"),
-            ("dist --target aarch64-unknown-linux-musl", "arm64"),
+            ("dist".to_owned(), "amd64"),
+            (format!("dist --target {arm64}"), "arm64"),
             (
-                "dist --target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl",
+                format!("dist --target {amd64} --target {arm64}"),
                 "amd64 arm64",
             ),
         ] {
-            let Verb::Dist(found) = parse(line).expect(line) else {
+            let Verb::Dist(found) = parse(&line).expect(&line) else {
                 panic!("{line}: another verb");
             };
-            let names: Vec<&str> = found
-                .targets
-                .iter()
-                .map(|target| target.debian_arch)
-                .collect();
+            let targets = found.targets.iter();
+            let names: Vec<&str> = targets.map(|target| target.debian_arch).collect();
             assert_eq!(names.join(" "), expected, "{line}");
         }
     }

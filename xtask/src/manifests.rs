@@ -69,8 +69,8 @@ fn validator(folder: &Path) -> Result<PathBuf> {
     Ok(environment.join("bin/kubernetes-validate"))
 }
 
-/// The base, the overlays, and for each component a folder that applies it to the base. All are in a copy of the manifests, because
-/// kustomize accepts relative paths only.
+/// The base, the overlays, and for each component a folder that applies it to the base. All are in a copy of the manifests,
+/// because kustomize accepts relative paths only.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let copy = folder.join("kubernetes");
     workspace::remove(&copy)?;
@@ -102,13 +102,11 @@ fn parse(rendered: &str) -> Result<Vec<Value>> {
 
 /// The documents that have a schema, as YAML, of which JSON is a subset.
 fn known(documents: &[Value]) -> String {
-    let known = documents.iter().filter(|one| !is_foreign(one));
+    let version = |one: &Value| one["apiVersion"].as_str().unwrap_or_default().to_owned();
+    let known = documents
+        .iter()
+        .filter(|one| !version(one).starts_with(FOREIGN));
     known.map(|one| format!("---\n{one}\n")).collect()
-}
-
-fn is_foreign(document: &Value) -> bool {
-    let version = document["apiVersion"].as_str();
-    version.is_some_and(|version| version.starts_with(FOREIGN))
 }
 
 /// Checks the references between objects, which no schema covers.

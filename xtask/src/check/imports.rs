@@ -103,7 +103,7 @@ mod tests {
         let exports = "mod statistics;\npub use statistics::{Fact, Statistics};";
         let (modules, findings) = modules(&[
             Source::new("agent/src/source/mod.rs", exports),
-            Source::new(path, text),
+            Source::new(&format!("agent/src/{path}"), text),
         ]);
         assert_eq!(findings, [""; 0]);
         check(&modules, DOCUMENT)
@@ -112,19 +112,16 @@ mod tests {
     #[test]
     fn edge_outside_the_table_is_found() {
         for (path, text) in [
-            ("agent/src/process/table.rs", "use crate::group::Group;"),
-            ("agent/src/process/table.rs", "use super::super::host;"),
+            ("process/table.rs", "use crate::group::Group;"),
+            ("process/table.rs", "use super::super::host;"),
+            ("group/mod.rs", "fn f() { super::source::observe() }"),
             (
-                "agent/src/group/mod.rs",
-                "fn f() { super::source::observe() }",
-            ),
-            (
-                "agent/src/http/mod.rs",
+                "http/mod.rs",
                 "use crate::{exposition, collector::Collector};",
             ),
-            ("agent/src/host.rs", "type T = crate::config::Config;"),
-            ("agent/src/config/mod.rs", "use crate::run;"),
-            ("agent/src/new.rs", "fn f() {}"),
+            ("host.rs", "type T = crate::config::Config;"),
+            ("config/mod.rs", "use crate::run;"),
+            ("new.rs", "fn f() {}"),
         ] {
             assert_eq!(findings(path, text).len(), 1, "{path}: {text}");
         }
@@ -134,28 +131,25 @@ mod tests {
     fn edges_of_the_table_pass() {
         for (path, text) in [
             (
-                "agent/src/group/mod.rs",
+                "group/mod.rs",
                 "use crate::{config::Rule, process::{self, ProcessId}};",
             ),
             (
-                "agent/src/source/procfs/stat.rs",
+                "source/procfs/stat.rs",
                 "use crate::host::Host; use super::io;",
             ),
             (
-                "agent/src/source/bpf/load.rs",
+                "source/bpf/load.rs",
                 "use aya::Ebpf; use agent_common::Plan;",
             ),
+            ("source/procfs/stat.rs", "use agent_common::COMM_BYTES;"),
             (
-                "agent/src/source/procfs/stat.rs",
-                "use agent_common::COMM_BYTES;",
-            ),
-            (
-                "agent/src/process/table.rs",
+                "process/table.rs",
                 "#[cfg(test)] mod tests { use crate::group::Group; }",
             ),
-            ("agent/src/process/tests.rs", "use crate::group::Group;"),
-            ("agent/src/process/table.rs", "// not like crate::group\n"),
-            ("agent/src/lib.rs", "use crate::http; use crate::source;"),
+            ("process/tests.rs", "use crate::group::Group;"),
+            ("process/table.rs", "// not like crate::group\n"),
+            ("lib.rs", "use crate::http; use crate::source;"),
         ] {
             assert_eq!(findings(path, text), [""; 0], "{path}: {text}");
         }
@@ -163,19 +157,14 @@ mod tests {
 
     #[test]
     fn collectors_see_of_source_only_its_statistics() {
-        let path = "agent/src/collector/agent.rs";
-        assert_eq!(
-            findings(path, "use crate::source; type T = source::Statistics;"),
-            [""; 0]
-        );
-        assert_eq!(
-            findings(path, "use crate::source::{Fact, Statistics};"),
-            [""; 0]
-        );
-        assert_eq!(
-            findings(path, "use crate::source::facts::ExitHook;"),
-            [""; 0]
-        );
+        let path = "collector/agent.rs";
+        for text in [
+            "use crate::source; type T = source::Statistics;",
+            "use crate::source::{Fact, Statistics};",
+            "use crate::source::facts::ExitHook;",
+        ] {
+            assert_eq!(findings(path, text), [""; 0], "{text}");
+        }
         for text in [
             "use crate::source;",
             "use crate::source; type T = (source::Statistics, source::Source);",
@@ -189,21 +178,17 @@ mod tests {
 
     #[test]
     fn crate_outside_its_folders_is_found() {
-        let text = "use aya::maps::HashMap;";
-        let found = findings("agent/src/source/procfs/stat.rs", text);
-        assert_eq!(
-            found,
-            ["agent/src/source/procfs/stat.rs:1: `aya` belongs into source/bpf only"]
-        );
-        assert_eq!(
-            findings("agent/src/process/id.rs", "use agent_common::task;").len(),
-            1
-        );
+        let found = findings("source/procfs/stat.rs", "use aya::maps::HashMap;");
+        let place = "agent/src/source/procfs/stat.rs:1";
+        let expected = format!("{place}: `aya` belongs into source/bpf only");
+        assert_eq!(found, [expected]);
+        let text = "use agent_common::task;";
+        assert_eq!(findings("process/id.rs", text).len(), 1);
         let text = "fn f() { m!(bcrypt::verify(a)) }";
-        assert_eq!(findings("agent/src/http/serve.rs", text).len(), 1);
+        assert_eq!(findings("http/serve.rs", text).len(), 1);
         let text = "use socket2::{Domain, Socket};";
-        assert_eq!(findings("agent/src/http/listener.rs", text), [""; 0]);
-        assert_eq!(findings("agent/src/http/listeners.rs", text).len(), 1);
+        assert_eq!(findings("http/listener.rs", text), [""; 0]);
+        assert_eq!(findings("http/listeners.rs", text).len(), 1);
     }
 
     #[test]

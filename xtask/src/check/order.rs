@@ -1,7 +1,7 @@
 //! The order inside a folder: files import downwards only, so no files of a folder import each other, directly or through others.
 //!
-//! In: the files of `agent/src`. Out: each cycle once, with its files. For each file that is the first of cycles, by its name, the
-//! check reports only a shortest one, so another may appear when that is mended.
+//! In: the files of `agent/src`. Out: each cycle once, with its files. For each file that is the first of cycles, by its name,
+//! the check reports only a shortest one, so another may appear when that is mended.
 //!
 //! A folder inside the folder counts as one file. `mod.rs`, or the file beside the folder, is not in the order: in most folders
 //! it composes the files, and they use the types that it defines. A name that it only imports from one of its files counts as an

@@ -8,13 +8,10 @@ const MAXIMUM: usize = 500;
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
-    for source in sources {
-        if source.lines > MAXIMUM {
-            let (path, lines) = (source.path.display(), source.lines);
-            findings.push(format!(
-                "{path}: {lines} lines, none may have more than {MAXIMUM}"
-            ));
-        }
+    for source in sources.iter().filter(|source| source.lines > MAXIMUM) {
+        let (path, lines) = (source.path.display(), source.lines);
+        let finding = format!("{path}: {lines} lines, none may have more than {MAXIMUM}");
+        findings.push(finding);
     }
     let mut sizes: Vec<usize> = sources.iter().map(|source| source.lines).collect();
     sizes.sort_unstable();

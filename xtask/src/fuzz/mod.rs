@@ -63,12 +63,16 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     setup::ensure(setup::FUZZING)?;
     let binaries = build()?;
     let mut findings = run_all(&binaries, &targets, None)?;
+    let each = seconds.unwrap_or(SECONDS) / targets.len() as u64;
     let making = Making {
-        seconds: (seconds.unwrap_or(SECONDS) / targets.len() as u64).max(1),
+        seconds: each.max(1),
         is_repeated: seconds.is_none(),
     };
-    let (count, each) = (findings.len(), making.seconds);
-    println!("fuzz: {count} findings in the corpora; now {each} s for each target");
+    let count = findings.len();
+    println!(
+        "fuzz: {count} findings in the corpora; now {} s for each target",
+        making.seconds
+    );
     findings.extend(run_all(&binaries, &targets, Some(making))?);
     for finding in &findings {
         println!("{finding}");
@@ -133,11 +137,9 @@ fn build() -> Result<PathBuf> {
 /// Runs the targets, one on each core: each is a process with folders of its own.
 fn run_all(binaries: &Path, targets: &[String], making: Option<Making>) -> Result<Vec<String>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let all = targets.iter().collect();
-    side_by_side::map(all, cores, |target: &String| run(binaries, target, making))
-        .into_iter()
-        .filter_map(Result::transpose)
-        .collect()
+    let work = |target: &String| run(binaries, target, making);
+    let ended = side_by_side::map(targets.iter().collect(), cores, work);
+    ended.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// Runs a target on its corpus, and then, if `making` is given, on inputs of its own.
@@ -160,11 +162,9 @@ fn run(binaries: &Path, target: &str, making: Option<Making>) -> Result<Option<S
         fuzzer.arg(format!("-dict={}", dictionary.display()));
     }
     match making {
-        Some(Making {
-            seconds,
-            is_repeated,
-        }) => {
-            fuzzer.arg(format!("-max_total_time={seconds}"));
+        Some(making) => {
+            let is_repeated = making.is_repeated;
+            fuzzer.arg(format!("-max_total_time={}", making.seconds));
             if is_repeated {
                 fuzzer.args(["-seed=1", &format!("-runs={RUNS}")]);
             }

@@ -26,7 +26,6 @@ exec passenger start "/tmp/$1" --engine=builtin --address=127.0.0.1 --port="$2" 
 /// A running container.
 pub(super) struct Passenger {
     unshare: Child,
-    port: u16,
 }
 
 impl Passenger {
@@ -49,22 +48,16 @@ impl Passenger {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let unshare = command.spawn().context("start Passenger in a container")?;
-        let mut passenger = Self { unshare, port };
-        passenger.wait()?;
-        Ok(passenger)
-    }
-
-    fn wait(&mut self) -> Result<()> {
+        let mut passenger = Self { unshare };
         let deadline = Instant::now() + PATIENCE;
-        let address = ("127.0.0.1", self.port);
-        while !http::get(address, "/", "").is_ok_and(|body| body == b"here\n") {
-            if let Some(status) = self.unshare.try_wait()? {
+        while !http::get(("127.0.0.1", port), "/", "").is_ok_and(|body| body == b"here\n") {
+            if let Some(status) = passenger.unshare.try_wait()? {
                 bail!("Passenger in a container ended: {status}");
             }
             ensure!(Instant::now() < deadline, "its application does not answer");
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(())
+        Ok(passenger)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The table of machines: the kernel of each, its command line, and the tests that run there.
 //!
-//! The words that the kernel does not know go into the environment of init: what `agent/tests/live/guest.rs` makes of those stands there.
+//! The words that the kernel does not know go into the environment of init: what `agent/tests/live/guest.rs` makes of those
+//! stands there.
 
 use clap::builder::PossibleValuesParser;
 

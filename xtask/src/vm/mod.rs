@@ -46,9 +46,6 @@ const AGENT: &str = "/bin/headcount";
 /// Machines that run at a time: each is emulated by one thread.
 const SIDE_BY_SIDE: usize = 2;
 
-/// A machine, and words of which a test's name must hold one to run on it; none: all run.
-type Job = (&'static Machine, Vec<String>);
-
 #[derive(Debug, Default, Args)]
 pub(crate) struct Arguments {
     /// Machines; without one, the short form, which is part of `test`
@@ -69,7 +66,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     if arguments.table {
         return results::write_document();
     }
-    let jobs = jobs(&arguments.machines, &arguments.words);
+    // Each machine with words, of which a test's name must contain one to run on it; without words all run.
+    let mut jobs: Vec<(&Machine, &[&str])> = machines::choose(&arguments.machines);
+    let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
+    if !words.is_empty() {
+        jobs.iter_mut().for_each(|(_, tests)| *tests = &words);
+    }
     ensure!(
         std::env::consts::ARCH == "x86_64",
         "the tools that build for the test machines are those of x86_64, and so must this machine be"
@@ -79,7 +81,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let runs = side_by_side::map(jobs, SIDE_BY_SIDE, |(machine, tests)| {
-        (machine, run(machine, &tests, &guests))
+        (machine, run(machine, tests, &guests))
     });
     print!("{}", results::summary(&runs));
     let is_good = |run: &Result<Finding>| run.as_ref().is_ok_and(Finding::is_good);
@@ -92,20 +94,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The jobs of the table. Words take the place of the table's tests.
-fn jobs(names: &[String], words: &[String]) -> Vec<Job> {
-    let chosen = machines::choose(names).into_iter();
-    let tests = |tests: &[&str]| match words {
-        [] => tests.iter().map(|&word| word.to_owned()).collect(),
-        words => words.to_vec(),
-    };
-    chosen
-        .map(|(machine, of_table)| (machine, tests(of_table)))
-        .collect()
-}
-
 /// Builds what runs in the machines, and fetches their kernels.
-fn prepare(jobs: &[Job]) -> Result<Guests> {
+fn prepare(jobs: &[(&Machine, &[&str])]) -> Result<Guests> {
     let mut guests = Guests::new();
     for (machine, _) in jobs {
         let triple = machine.kernel.architecture.triple;
@@ -165,7 +155,7 @@ fn executable(messages: &str) -> Option<PathBuf> {
     })
 }
 
-fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> {
+fn run(machine: &Machine, tests: &[&str], guests: &Guests) -> Result<Finding> {
     let begun = Instant::now();
     let architecture = machine.kernel.architecture;
     let guest = guests.get(architecture.triple);
@@ -175,7 +165,7 @@ fn run(machine: &Machine, tests: &[String], guests: &Guests) -> Result<Finding> 
     let initramfs = folder.join(format!("{}.cpio", machine.name));
     fs::write(&initramfs, archive(guest)?)?;
     let log = folder.join(format!("{}.log", machine.name));
-    let is_whole = tests.iter().eq(machine.tests);
+    let is_whole = tests == machine.tests;
     if is_whole {
         results::forget(machine)?;
     }
