@@ -93,11 +93,8 @@ fn absolute(path: &[String], module: &[String]) -> Vec<String> {
     };
     let above = rest.iter().take_while(|segment| *segment == "super");
     let above = above.count();
-    [
-        &module[..module.len().saturating_sub(above)],
-        &rest[above..],
-    ]
-    .concat()
+    let base = &module[..module.len().saturating_sub(above)];
+    [base, &rest[above..]].concat()
 }
 
 /// Finds the paths among the tokens between two delimiters. `base` is the path before them: `a` in `a::{b, c}`.

@@ -44,12 +44,8 @@ const fn kernel(
 
 /// The names that [`choose`] knows.
 pub(crate) fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(
-        OF_AMD64
-            .map(|kernel| kernel.name)
-            .into_iter()
-            .chain(["all"]),
-    )
+    let names = OF_AMD64.iter().map(|kernel| kernel.name);
+    PossibleValuesParser::new(names.chain(["all"]))
 }
 
 /// The kernels for amd64 with these names, or all of them.
@@ -75,17 +71,14 @@ pub(crate) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
     if let Some(image) = find_image(&root) {
         return Ok(image);
     }
-    let suite = kernel.suite;
-    println!(
-        "vm: {}: fetch the kernel of Debian's {suite}, about 50 MB",
-        kernel.name
-    );
-    let Architecture {
-        debian,
-        metapackage,
-        ..
-    } = kernel.architecture;
-    let apt = Apt::prepare(debian, &folder.join("apt"), suite)?;
+    let Kernel {
+        name,
+        architecture,
+        suite,
+    } = kernel;
+    println!("vm: {name}: fetch the kernel of Debian's {suite}, about 50 MB");
+    let metapackage = architecture.metapackage;
+    let apt = Apt::prepare(architecture.debian, &folder.join("apt"), suite)?;
     let image = apt
         .dependency(metapackage, "linux-image-")?
         .with_context(|| format!("{metapackage} of {suite} names no linux-image-…"))?;

@@ -55,15 +55,9 @@ pub(crate) fn boot(
 
 /// The emulator, with two processors.
 fn qemu(architecture: &Architecture, image: &Path, initramfs: &Path, words: &str) -> Command {
-    let Architecture {
-        emulator,
-        model,
-        console,
-        words: always,
-        ..
-    } = architecture;
-    let mut qemu = Command::new(emulator);
-    qemu.args(model.split(' '))
+    let (console, always) = (architecture.console, architecture.words);
+    let mut qemu = Command::new(architecture.emulator);
+    qemu.args(architecture.model.split(' '))
         .args("-smp 2 -m 2G -nodefaults -display none -no-reboot -serial stdio".split(' '))
         .arg("-kernel")
         .arg(image)
@@ -127,10 +121,8 @@ fn read_console(
 fn parse_result(line: &str) -> Option<(u32, u32)> {
     let (_, counts) = line.split_once(RESULT)?;
     let (passed, failed) = counts.split_once(" passed, ")?;
-    Some((
-        passed.parse().ok()?,
-        failed.strip_suffix(" failed")?.parse().ok()?,
-    ))
+    let failed = failed.strip_suffix(" failed")?;
+    Some((passed.parse().ok()?, failed.parse().ok()?))
 }
 
 #[cfg(test)]

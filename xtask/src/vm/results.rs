@@ -36,14 +36,9 @@ impl Finding {
     }
 
     fn line(&self) -> String {
-        let Self {
-            found,
-            passed,
-            failed,
-            seconds,
-            commit,
-        } = self;
-        format!("{} {passed} {failed} {seconds} {commit}\n", found.join(" "))
+        let found = self.found.join(" ");
+        let (passed, failed, seconds) = (self.passed, self.failed, self.seconds);
+        format!("{found} {passed} {failed} {seconds} {}\n", self.commit)
     }
 
     fn parse(line: &str) -> Option<Self> {
