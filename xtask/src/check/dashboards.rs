@@ -2,7 +2,7 @@
 //!
 //! In: the files; `METRICS.md` and the recording rules for the metrics that exist. Out: a finding for each unknown metric, label,
 //! variable or dashboard, and for each panel that differs from the others of its kind in more than its content. It does not parse
-//! queries: `cargo xtask parity` sends each query to a real Prometheus, where a label that its metric lacks gives no data.
+//! queries: `cargo xtask parity` sends each query to a real Prometheus.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,8 +18,8 @@ const FOLDER: &str = "deploy/grafana";
 const OWN: &[&str] = &["uid", "title", "description", "templating", "panels"];
 /// Prefixes of the agent's metrics.
 const PREFIXES: &[&str] = &["namedprocess_", "headcount_", "passenger_", "gunicorn_"];
-/// Labels that Prometheus adds.
-const ADDED: [&str; 4] = ["job", "instance", "alertname", "alertstate"];
+/// Labels that Prometheus adds to each series.
+const ADDED: [&str; 2] = ["job", "instance"];
 const COLUMNS: u64 = 24;
 
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
@@ -43,9 +43,8 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
 }
 
 struct Findings<'a> {
-    /// The metrics that a query may name, and the labels of all of them.
-    metrics: BTreeSet<&'a str>,
-    labels: BTreeSet<&'a str>,
+    /// The metrics that a query may name, each with its labels. `None`: a rule records it, and the labels are not known.
+    metrics: BTreeMap<&'a str, Option<Vec<&'a str>>>,
     found: Vec<String>,
 }
 
@@ -55,17 +54,15 @@ impl<'a> Findings<'a> {
         let records = rules
             .lines()
             .filter_map(|line| line.trim().strip_prefix("- record: "));
-        let (mut metrics, mut labels) = (records.collect::<BTreeSet<_>>(), BTreeSet::from(ADDED));
-        for line in reference.lines() {
-            let row = line.strip_prefix("| `");
-            if let Some((metric, rest)) = row.and_then(|row| row.split_once("` | ")) {
-                metrics.insert(metric);
-                labels.extend(rest.split(" | ").nth(1).unwrap_or_default().split(", "));
-            }
-        }
+        let rows = reference.lines().filter_map(|line| {
+            let (metric, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+            Some((
+                metric,
+                Some(rest.split(" | ").nth(1)?.split(", ").collect()),
+            ))
+        });
         Self {
-            metrics,
-            labels,
+            metrics: rows.chain(records.map(|metric| (metric, None))).collect(),
             found: Vec::new(),
         }
     }
@@ -187,21 +184,37 @@ impl<'a> Findings<'a> {
         for word in bare.split(is_no_part_of_word) {
             let is_ours =
                 word.contains(':') || PREFIXES.iter().any(|start| word.starts_with(start));
-            // A histogram and a summary have parts.
-            let mut ends = ["", "_bucket", "_sum", "_count"]
-                .iter()
-                .filter_map(|end| word.strip_suffix(end));
-            let is_known = ends.any(|metric| self.metrics.contains(metric));
+            let is_known = self.labels(word).is_some();
             let fault = format!("no metric {word}: {query}");
             self.expect(place, !is_ours || is_known, &fault);
         }
-        for (sign, _) in bare.match_indices('=') {
-            let before = bare[..sign].trim_end_matches('!');
-            let label = before.rsplit(is_no_part_of_word).next().unwrap_or_default();
-            let is_known = label.is_empty() || self.labels.contains(label);
-            let fault = format!("no metric has a label {label}: {query}");
-            self.expect(place, is_known, &fault);
+        let braces: Vec<&str> = bare.split('{').collect();
+        for pair in braces.windows(2) {
+            let metric = pair[0]
+                .rsplit(is_no_part_of_word)
+                .next()
+                .unwrap_or_default();
+            let Some(known) = self.labels(metric).cloned().flatten() else {
+                continue;
+            };
+            let matchers = pair[1].split('}').next().unwrap_or_default();
+            for matcher in matchers.split(',') {
+                let label = matcher
+                    .trim()
+                    .split(is_no_part_of_word)
+                    .next()
+                    .unwrap_or_default();
+                let is_known = ADDED.contains(&label) || known.contains(&label);
+                let fault = format!("{metric} has no label {label}: {query}");
+                self.expect(place, is_known, &fault);
+            }
         }
+    }
+
+    /// The labels of a metric, or of the histogram or summary that it is a part of.
+    fn labels(&self, metric: &str) -> Option<&Option<Vec<&'a str>>> {
+        let mut ends = ["", "_bucket", "_sum", "_count"].iter();
+        ends.find_map(|end| self.metrics.get(metric.strip_suffix(end)?))
     }
 }
 
