@@ -28,6 +28,10 @@ pub fn http_kill(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn note(task: Task) {
+    // With process 1 of a pid namespace the kernel ends all others of it, in the name of that one while it exits.
+    if watch::is_exiting() {
+        return;
+    }
     let (sender, killed) = (watch::current(), task.identity());
     // One that has ended by itself and was not waited for yet is not killed any more.
     let lives = task.signal().is_some_and(|signal| signal.live() != 0);

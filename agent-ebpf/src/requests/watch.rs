@@ -40,6 +40,14 @@ pub(crate) fn current() -> Identity {
     process_of(task.cast_const().cast())
 }
 
+/// Whether the current process has begun to exit.
+#[inline(always)]
+pub(crate) fn is_exiting() -> bool {
+    // SAFETY: as above.
+    let task = unsafe { bpf_get_current_task_btf() };
+    Task::new(task.cast_const().cast()).is_some_and(Task::is_exiting)
+}
+
 /// Whether exchanges of the process are counted.
 #[inline(always)]
 pub(crate) fn is_watched(process: &Identity) -> bool {

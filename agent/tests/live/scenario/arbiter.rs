@@ -66,6 +66,20 @@ pub(super) fn arbiter(arguments: &[String]) {
     }
 }
 
+/// A program and its arguments: runs it as process 1 of a pid namespace of its own, after a line of input.
+pub(super) fn contained(arguments: &[String]) {
+    // SAFETY: no pointers.
+    let code = unsafe { libc::unshare(libc::CLONE_NEWPID) };
+    assert_eq!(code, 0, "{}", std::io::Error::last_os_error());
+    let child = process::fork(|| {
+        process::end_with_parent();
+        super::worker::read_line();
+        process::exec(Path::new(&arguments[0]), arguments);
+    });
+    println!("first {child}");
+    process::reap(child);
+}
+
 /// As the module setproctitle does.
 fn set_title(kind: &str, name: &str) {
     let mut title = format!("gunicorn: {kind} [{name}]").into_bytes();

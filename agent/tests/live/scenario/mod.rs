@@ -32,6 +32,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("bomb", crowd::bomb),
     ("chain", images::chain),
     ("churn", churn::churn),
+    ("contained", arbiter::contained),
     ("crowd", crowd::crowd),
     ("crowd-of-processes", churn::crowd),
     ("names-in-turn", churn::names),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 
 use super::is_counted;
 use crate::agent::Agent;
@@ -16,6 +17,7 @@ use crate::tier::{ITERATOR, TYPED, Tier};
 table![
     workers_are_shown_with_their_served_requests for TYPED,
     starts_and_ends_are_exact_with_any_number_of_scrapers for TYPED,
+    workers_that_end_with_process_1_of_their_namespace_are_no_timeouts for &[&ITERATOR],
     an_application_between_two_scrapes_is_counted for TYPED,
     workers_older_than_the_agent_are_found_by_their_titles for TYPED,
     without_the_collector_nothing_follows_gunicorn for &[&ITERATOR],
@@ -37,13 +39,35 @@ struct Gunicorn {
 
 impl Gunicorn {
     fn start(tag: &str) -> Self {
+        let (program, words) = Self::command(tag);
+        Self::of(program, Running::of(Path::new(&words[0]), &words[1..]))
+    }
+
+    /// The same as process 1 of a pid namespace; its process id in that of the test.
+    fn start_contained(tag: &str) -> (Self, i32) {
+        let (program, words) = Self::command(tag);
+        let arguments = words.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["contained"].into_iter().chain(arguments).collect();
+        let mut runner = Program::new("runs").start(arguments[0], &arguments[1..]);
+        let first = i32::try_from(runner.await_line("first")).unwrap();
+        runner.tell("go");
+        (Self::of(program, runner), first)
+    }
+
+    /// The program of an arbiter, and the words that start it.
+    fn command(tag: &str) -> (Program, [String; 4]) {
         let program = Program::new(tag);
         let folder = program::folder().join(format!("{}.d", program.name));
         std::fs::create_dir(&folder).unwrap();
         let path = folder.join("gunicorn");
         std::fs::hard_link(&program.path, &path).unwrap();
         let name = format!("--name={}", program.name);
-        let mut arbiter = Running::of(&path, &["scenario", "arbiter", &name]);
+        let path = path.to_str().unwrap();
+        let words = [path, "scenario", "arbiter", &name].map(str::to_owned);
+        (program, words)
+    }
+
+    fn of(program: Program, mut arbiter: Running) -> Self {
         let port = u16::try_from(arbiter.await_line("port")).unwrap();
         Self {
             app: program.name,
@@ -205,6 +229,22 @@ fn starts_and_ends_are_exact_with_any_number_of_scrapers(tier: &Tier) {
         ("timeout", 4.0),
     ];
     gunicorn.check(&agent, 0, 15.0, &ends);
+}
+
+/// The kernel ends them, in the name of their arbiter.
+fn workers_that_end_with_process_1_of_their_namespace_are_no_timeouts(tier: &Tier) {
+    let agent = start(tier, &[]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let (mut gunicorn, arbiter) = Gunicorn::start_contained("gcont");
+    for _ in 0..2 {
+        gunicorn.worker();
+    }
+    gunicorn.check(&agent, 2, 2.0, &[]);
+    process::kill(arbiter, libc::SIGKILL);
+    gunicorn.check(&agent, 0, 2.0, &[("signal", 2.0)]);
+    gunicorn.arbiter.finish();
 }
 
 fn an_application_between_two_scrapes_is_counted(tier: &Tier) {
