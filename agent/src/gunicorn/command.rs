@@ -30,13 +30,21 @@ const WITHOUT_VALUE: &[&[u8]] = &[
     b"--permit-unconventional-http-version",
     b"--preload",
     b"--print-config",
-    b"--proxy-protocol",
     b"--reload",
     b"--reuse-port",
     b"--spew",
     b"--strip-header-spaces",
     b"--suppress-ragged-eofs",
 ];
+
+/// An option that may have one of these words as its value, in newer versions.
+const PROXY_PROTOCOL: &[u8] = b"--proxy-protocol";
+const PROXY_MODES: &[&[u8]] = &[
+    b"off", b"false", b"0", b"none", b"true", b"auto", b"1", b"v1", b"v2",
+];
+
+/// The option with the name of the application, and how it may be abbreviated.
+const NAME: &[&[u8]] = &[b"-n", b"--name", b"--nam", b"--na"];
 
 /// The name that a process of Gunicorn gives itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,13 +145,17 @@ fn application<'a>(arguments: &[&'a [u8]]) -> Option<&'a [u8]> {
     let (mut found, mut at) = (None, 0);
     while let Some(word) = arguments.get(at) {
         at += 1;
-        if let Some(name) = word.strip_prefix(b"--name=") {
+        let mut parts = word.splitn(2, |byte| *byte == b'=');
+        if NAME.contains(&parts.next()?) {
+            return parts.next().or_else(|| arguments.get(at).copied());
+        }
+        if let Some(name) = word.strip_prefix(b"-n") {
             return Some(name);
         }
-        if matches!(*word, b"-n" | b"--name") {
-            return arguments.get(at).copied();
-        }
-        if word.starts_with(b"--") {
+        if *word == PROXY_PROTOCOL {
+            let is_mode = |next: &&[u8]| PROXY_MODES.contains(next);
+            at += usize::from(arguments.get(at).is_some_and(is_mode));
+        } else if word.starts_with(b"--") {
             let has_value = !word.contains(&b'=') && !WITHOUT_VALUE.contains(word);
             at += usize::from(has_value);
         } else if word.starts_with(b"-") {
@@ -264,6 +276,26 @@ mod tests {
                 &["gunicorn", "m:a", "--name=shop"],
                 Absent,
                 "shop",
+            ),
+            ("gunicorn", &["gunicorn", "-nshop", "m:a"], Absent, "shop"),
+            ("gunicorn", &["gunicorn", "-n=shop", "m:a"], Absent, "shop"),
+            (
+                "gunicorn",
+                &["gunicorn", "--nam", "shop", "m:a"],
+                Absent,
+                "shop",
+            ),
+            (
+                "gunicorn",
+                &["gunicorn", "--proxy-protocol", "v2", "m:a"],
+                Absent,
+                "m:a",
+            ),
+            (
+                "gunicorn",
+                &["gunicorn", "--proxy-protocol", "m:a"],
+                Absent,
+                "m:a",
             ),
             (
                 "gunicorn",

@@ -24,6 +24,9 @@ const READ_BYTES: usize = 32 * 1024;
 /// Most times that an iterator may stop before its end in one look.
 const STOPS: u32 = 64;
 
+/// How often the slots are filled in one look, at most: 16,384 requests that are gone. The rest is counted at later looks.
+const ROUNDS: usize = 64;
+
 /// Number of requests, by process and method. None of them is 0.
 type Counts = HashMap<(ProcessId, usize), u64>;
 
@@ -99,19 +102,17 @@ impl Abandoned {
                 owner: identity(id),
                 method: method as u64,
             };
-            let room = REQUESTS_ABANDONED as usize - gone.len();
+            let room = REQUESTS_ABANDONED as usize * ROUNDS - gone.len();
             let twice = usize::try_from(twice).map_or(room, |twice| twice.min(room));
             gone.resize(gone.len() + twice, request);
         }
         self.missed = missed;
-        self.abort(&gone)
+        gone.chunks(REQUESTS_ABANDONED as usize)
+            .try_for_each(|gone| self.abort(gone))
     }
 
     /// Has the programs count these requests as aborted.
     fn abort(&mut self, gone: &[RequestInFlight]) -> Result<(), BpfError> {
-        if gone.is_empty() {
-            return Ok(());
-        }
         self.filled = self.filled.max(gone.len());
         let none = RequestInFlight::default();
         let requests = gone.iter().chain(std::iter::repeat(&none));

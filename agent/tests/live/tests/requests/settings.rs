@@ -1,6 +1,7 @@
 //! Which groups count requests: by their item, by the flag, after a reload.
 
-use super::{Pair, Path, configuration, families, is_counted, start};
+use super::exchanges::{GET, OK};
+use super::{Pair, Path, configuration, families, is_counted, shown, start};
 use crate::agent::Agent;
 use crate::exposition::Samples;
 use crate::guest::has_call_tracepoints;
@@ -13,6 +14,7 @@ table![
     the_flag_counts_for_all_groups,
     a_reload_cannot_begin_to_count,
     a_reload_ends_and_goes_on,
+    a_request_in_flight_moves_to_the_new_group_of_its_process,
     each_process_is_shown_on_demand_until_it_ends,
     without_kernel_programs_requests_are_absent,
 ];
@@ -93,6 +95,40 @@ fn a_reload_ends_and_goes_on() {
     pair.exchange("GET", 404);
     pair.expect("GET 4xx");
     pair.check(&agent);
+    pair.finish();
+}
+
+fn a_request_in_flight_moves_to_the_new_group_of_its_process() {
+    if !ITERATOR.can_work() {
+        return;
+    }
+    let agent = start(&ITERATOR, &["--web.enable-lifecycle"]);
+    if !is_counted(&agent) {
+        return;
+    }
+    let mut pair = Pair::start("httpm", Path::Tcp);
+    let old = pair.program.name.clone();
+    let check = |groups: [(&str, &[(&str, f64)]); 2]| {
+        let samples = agent.scrape();
+        for (group, expected) in groups {
+            let expected = expected
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), *value));
+            assert_eq!(shown(&samples, group), expected.collect(), "{group}");
+        }
+    };
+    pair.connect();
+    pair.ask("recv", 8192, GET);
+    let in_flight = [("requests_in_flight", 1.0)];
+    pair.expected.insert("requests_in_flight".to_owned(), 1.0);
+    pair.check(&agent);
+    agent.reload(&configuration(true).replace("{{.Comm}}", "new-{{.Comm}}"));
+    let new = format!("new-{old}");
+    check([(&old, &[]), (&new, &in_flight)]);
+    pair.answer("send", &[OK]);
+    check([(&old, &[]), (&new, &[("GET 2xx", 1.0)])]);
+    pair.ask("recv", 8192, GET);
+    check([(&old, &[]), (&new, &[("GET 2xx", 1.0), in_flight[0]])]);
     pair.finish();
 }
 
