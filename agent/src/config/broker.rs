@@ -89,7 +89,8 @@ pub(super) fn parse(
         };
         match name {
             "username" if text.contains(':') => {
-                let found = format!("the username {text:?}");
+                // The error does not quote it, because the rest may be the password.
+                let found = "a username with a colon".to_owned();
                 return Err(problems.unfit(value, KEY, found, "a name without a colon"));
             }
             "username" => username = Some(text.clone()),
@@ -186,8 +187,8 @@ mod tests {
                 "found no username or no password_file",
             ),
             (
-                "{username: 'a:b', password_file: p}",
-                "expected a name without a colon",
+                "{username: 'a:S3cret', password_file: p}",
+                "found a username with a colon, expected a name without a colon",
             ),
             (
                 "{username: '', password_file: p}",

@@ -190,13 +190,13 @@ fn exporter(node: &YamlNode, problems: &mut Problems<'_>) -> Result<ExporterConf
         Err(_) => host.to_owned(),
     };
     let address = address(&host, is_tls).ok_or_else(|| {
-        let expected = "the host of a URL, with or without a port; only params may have templates";
-        problems.unfit(
-            at,
-            "fan_in: external_exporters: host",
-            found(&host),
-            expected,
-        )
+        let expected = "the host of a URL, with or without a port and without a user; only params may have templates";
+        // The error does not quote a user, because it may have a password.
+        let found = match host.contains('@') {
+            true => "a host with a user".to_owned(),
+            false => found(&host),
+        };
+        problems.unfit(at, "fan_in: external_exporters: host", found, expected)
     })?;
     let path = match path {
         None => METRICS,
@@ -376,6 +376,16 @@ mod tests {
                 "{host: http://exporter:80}",
                 "found a string \"http://exporter:80\", expected the host of a URL",
             ),
+            (
+                "{host: 'u:S3cret@exporter:80'}",
+                "host: found a host with a user, expected the host of a URL",
+            ),
+            ("{host: S3cret@exporter}", "found a host with a user"),
+            ("'http://u:S3cret@h'", "found a string \"(not shown"),
+            (
+                "{host: exporter, metrics_path: 'http://u:S3cret@h/metrics'}",
+                "metrics_path: found a string \"(not shown",
+            ),
             ("{host: '{{.AppName}}'}", "only params may have templates"),
             ("{host: 10.0.0.1:0}", "expected the host of a URL"),
             (
@@ -424,6 +434,7 @@ mod tests {
                 found.starts_with("/c.yml:3: fan_in: external_exporters") && found.contains(error),
                 "{exporter}: {found}"
             );
+            assert!(!found.contains("S3cret"), "{exporter}: {found}");
         }
         let twice = parsed("  - {host: 10.0.0.1}\n  - {host: 10.0.0.1}\n").unwrap_err();
         let expected = "/c.yml:4: fan_in: external_exporters: two exporters have the name \"10.0.0.1/metrics\"; give each";

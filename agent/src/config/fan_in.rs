@@ -239,7 +239,12 @@ fn text<'n>(
     problems: &Problems<'_>,
 ) -> Result<&'n str, ConfigError> {
     match &node.value {
-        YamlValue::Scalar(text) if !text.is_empty() && !text.contains('\0') => Ok(text),
+        // A URL is no path of a file. As one, it would be quoted with its password when the file is missing.
+        YamlValue::Scalar(text)
+            if !text.is_empty() && !text.contains('\0') && !text.contains("://") =>
+        {
+            Ok(text)
+        }
         YamlValue::Scalar(text) => {
             let found = format!("a string {:?}", excerpt(text));
             Err(problems.unfit(node, key, found, expected))
@@ -315,6 +320,14 @@ mod tests {
                 r#"5: fan_in: routes_file: found a string "", expected the path"#,
             ),
             (
+                "routes_file: 'https://router/routes'",
+                r#"found a string "https://router/routes", expected the path of a file"#,
+            ),
+            (
+                "file_sd: ['https://u:S3cret@h/t.json']",
+                r#"found a string "(not shown: it may have a password)", expected a path that"#,
+            ),
+            (
                 "file_sd: a.yml",
                 r#"4: fan_in: file_sd: found a string "a.yml", expected a list"#,
             ),
@@ -355,13 +368,16 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_warned_of() {
-        let config = parsed("route_file: a\nlimits: {instance: 4}").unwrap();
+        let section =
+            "route_file: a\nlimits: {instance: 4}\n'routes_file:http://u:S3cret@h/routes':";
+        let config = parsed(section).unwrap();
         let warnings = config.warnings.iter().map(ToString::to_string);
         assert_eq!(
             warnings.collect::<Vec<_>>(),
             [
                 "/etc/headcount/c.yml:4: unknown key \"route_file\" is ignored, did you mean \"routes_file\"?",
                 "/etc/headcount/c.yml:5: unknown key \"instance\" is ignored, did you mean \"instances\"?",
+                "/etc/headcount/c.yml:6: unknown key \"(not shown: it may have a password)\" is ignored",
             ]
         );
         assert!(!config.fan_in.unwrap().has_source());

@@ -95,11 +95,17 @@ fn router(
             _ => return Err(problems.wrong(value, KEY, "a string that is not empty")),
         };
     }
-    let expected = "http://host:port/routes or https://host:port/routes";
     let (is_tls, address, path) = url.and_then(parts).ok_or_else(|| {
-        let found = url.map_or("no url".to_owned(), |url| {
-            format!("the url {:?}", excerpt(url))
-        });
+        let expected = "http://host:port/routes or https://host:port/routes";
+        let (found, expected) = match url {
+            None => ("no url".to_owned(), expected),
+            // The error does not quote the URL, because it may have a password.
+            Some(url) if url.contains('@') => (
+                "a URL with a user".to_owned(),
+                "username and password_file beside url",
+            ),
+            Some(url) => (format!("the url {:?}", excerpt(url)), expected),
+        };
         problems.unfit(node, KEY, found, expected)
     })?;
     let credentials = match (username, password_file) {
@@ -226,9 +232,15 @@ mod tests {
         for (router, error) in [
             ("{}", "found no url, expected http://host:port/routes"),
             (
-                "{url: 'http://u@router:80/routes'}",
-                "found the url \"http://u@router:80/routes\", expected http",
+                "{url: 'https://u:S3cret@router:80/routes'}",
+                "found a URL with a user, expected username and password_file beside url",
             ),
+            // A slash in a password ends the host.
+            ("{url: 'http://u:S3cret/@router'}", "a URL with a user"),
+            ("{url: 'u:S3cret@router:80'}", "a URL with a user"),
+            ("{url:https://u:S3cret@router}", "found no url"),
+            ("'http://u:S3cret@router'", "found a string \"(not shown"),
+            ("{host: 'u:S3cret@router', port: 80}", "//(not shown"),
             ("{url: '10.0.0.1:80'}", "expected http://host:port"),
             ("{url: 'http://10.0.0.1:0/'}", "expected http://host:port"),
             ("{url: 'http://router:x/'}", "expected http://host:port"),
@@ -248,6 +260,7 @@ mod tests {
                 found.starts_with("/etc/c.yml:3: fan_in: gorouters: ") && found.contains(error),
                 "{router}: {found}"
             );
+            assert!(!found.contains("S3cret"), "{router}: {found}");
         }
     }
 }

@@ -52,6 +52,7 @@ pub use host_port::HostPort;
 pub use item::{Item, Key, Label, MAX_LABELS, OWN_LABELS, ScrapeConfig, ScrapePort, Text};
 pub use listen::{ListenAddress, ListenHost, TcpAddress};
 pub use nats::{NatsConfig, NatsServerConfig};
+pub(crate) use problems::{excerpt, excerpt_of};
 pub use web::WebConfig;
 
 /// Number of warnings that get a log line each.
@@ -143,14 +144,14 @@ impl Config {
             item: item + 1,
             key,
             what,
-            text: typed.map_or(String::new(), |text| excerpt(&text.text)),
-            cause: excerpt(&cause.to_string()),
+            text: typed.map_or(String::new(), |text| beginning(&text.text)),
+            cause: beginning(&cause.to_string()),
         }
     }
 }
 
 /// The beginning of a text of up to 1 MiB: long enough to find it in the file, short enough for a log line.
-fn excerpt(text: &str) -> String {
+fn beginning(text: &str) -> String {
     const MOST: usize = 400;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}...", &text[..end]),

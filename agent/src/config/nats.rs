@@ -285,9 +285,14 @@ mod tests {
             ),
             ("{servers: ['10.0.0.1:4222']}", "a list of servers"),
             (
-                "{servers: ['nats://u:p@10.0.0.1:4222']}",
+                "{servers: ['nats://u:S3cret@10.0.0.1:4222']}",
                 "found a URL with a user, expected username and password_file beside servers",
             ),
+            (
+                "{servers: 'nats://u@h:S3cret@10.0.0.1:4222'}",
+                "found a string \"(not shown: it may have a password)\", expected a list",
+            ),
+            ("{hosts: [{hostname: 'u:S3cret@h'}]}", "nats://(not shown"),
             ("{servers: ['nats://10.0.0.1:0']}", "a list of servers"),
             (
                 "{servers: ['nats://10.0.0.1:4222'], username: u}",
@@ -308,6 +313,7 @@ mod tests {
                 found.starts_with("/etc/c.yml:2: fan_in: nats: ") && found.contains(error),
                 "{nats}: {found}"
             );
+            assert!(!found.contains("S3cret"), "{nats}: {found}");
         }
     }
 }

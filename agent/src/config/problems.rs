@@ -109,9 +109,21 @@ impl Problems<'_> {
     }
 }
 
-/// The first 60 characters of a text: enough to find it in the file.
-pub(super) fn excerpt(text: &str) -> &str {
+/// The first 60 characters of a text: enough to find it in the file. Not those of a text that may have a password.
+pub(crate) fn excerpt(text: &str) -> &str {
+    excerpt_of(text, 60)
+}
+
+/// The first `most` characters of a text, unless it may have a password: the agent logs errors, and `/health` shows them.
+pub(crate) fn excerpt_of(text: &str, most: usize) -> &str {
+    // `user:password@host`, `https://user:password@host`, `https://token@host`.
+    if text
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| user.contains(':'))
+    {
+        return "(not shown: it may have a password)";
+    }
     text.char_indices()
-        .nth(60)
+        .nth(most)
         .map_or(text, |(end, _)| &text[..end])
 }

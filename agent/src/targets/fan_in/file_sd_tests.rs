@@ -115,6 +115,16 @@ fn entry_that_cannot_be_asked_is_counted_and_the_others_are_taken() {
 }
 
 #[test]
+fn target_with_a_password_is_not_quoted() {
+    let json = r#"[{"targets": ["http://u:S3cret@db:80"], "labels": {"app": "a"}}]"#;
+    let example = parse_json(json.as_bytes()).unwrap().example.unwrap();
+    assert!(
+        example.starts_with("\"(not shown: it may have a password)\": expected host:port"),
+        "{example}"
+    );
+}
+
+#[test]
 fn yaml_scalars_keep_their_text() {
     let found = parse_yaml(
         b"- targets: [10.0.0.1:80]\n  labels: {app: 010, version: 1.10, on: yes, none: ~}\n",

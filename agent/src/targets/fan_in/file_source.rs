@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::found::{FoundInstances, MOST_INSTANCES, ReadTime};
 use super::{file_sd, routes};
-use crate::config::FanInConfig;
+use crate::config::{FanInConfig, excerpt_of};
 use crate::targets::failure::Failure;
 use crate::targets::files::reason;
 
@@ -218,7 +218,8 @@ impl FileSource {
                     .parse(path, &text, read)
                     .map_err(|(line, cause)| FileFault {
                         failure: Failure::Malformed,
-                        cause: format!("{}:{line}: {}", path.display(), excerpt(&cause)),
+                        // The parser's message may quote the file.
+                        cause: format!("{}:{line}: {}", path.display(), excerpt_of(&cause, 200)),
                     })
             }
         };
@@ -251,9 +252,4 @@ fn open(path: &Path) -> io::Result<(File, FileStamp, SystemTime)> {
 
 fn failure_of(error: &io::Error) -> Failure {
     Errno::from_io_error(error).map_or(Failure::Malformed, reason)
-}
-
-/// The beginning of a parser's message, which may quote the file.
-fn excerpt(text: &str) -> String {
-    text.chars().take(200).collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::table::{APPLICATION_LABELS, FanInApplication, FanInInstance, RoutedInstance};
+use crate::config::excerpt;
 
 /// Most instances of all sources together; [`FoundInstances::omitted`] counts the rest. With its texts, an instance takes about
 /// 1.5 KiB.
@@ -77,10 +78,8 @@ impl FoundInstances {
     /// Counts an entry that cannot be used.
     pub(super) fn refuse(&mut self, entry: &str, why: &str) {
         self.unusable += 1;
-        self.example.get_or_insert_with(|| {
-            let entry: String = entry.chars().take(60).collect();
-            format!("{entry:?}: {why}")
-        });
+        self.example
+            .get_or_insert_with(|| format!("{:?}: {why}", excerpt(entry)));
     }
 
     /// Returns one shared value for all equal applications, so that their instances share its memory.
