@@ -145,14 +145,22 @@ impl NatsConnection {
         let mut stream = Self::connected(&server.addresses).await?;
         let mut buffer = Vec::new();
         let info = loop {
-            match said(&buffer).map_err(malformed)? {
+            let mut heard = said(&buffer).map_err(malformed)?;
+            if let Some((NatsSaid::Info(info), length)) = heard {
+                // No byte may follow: it would be taken for one received over TLS.
+                if length == buffer.len() {
+                    break info;
+                }
+                // But a server that refuses the connection says why, and closes it.
+                heard = said(&buffer[length..]).map_err(malformed)?;
+            }
+            match heard {
                 None => match stream.read_buf(&mut buffer).await {
                     Ok(0) => return Err(closed()),
                     Ok(_) => {}
                     Err(error) => return Err(of_stream(&error)),
                 },
-                // No byte may follow: it would be taken for one received over TLS.
-                Some((NatsSaid::Info(info), length)) if length == buffer.len() => break info,
+                Some((NatsSaid::Error(text), _)) => return Err(refused(&text)),
                 Some(_) => return Err(malformed("something else than one INFO".to_owned())),
             }
         };
@@ -291,19 +299,23 @@ impl NatsConnection {
     }
 }
 
-/// The fault that the text of `-ERR` names.
+/// The fault that the text of `-ERR` names. Servers differ in upper and lower case.
 fn refused(text: &str) -> NatsFault {
-    const REASONS: [(&str, Failure); 7] = [
-        ("Auth", Failure::Denied),
-        ("User", Failure::Denied),
-        ("Permissions", Failure::Denied),
-        ("Slow", Failure::Limit),
-        ("Maximum", Failure::Limit),
-        ("Stale", Failure::Timeout),
-        ("Secure", Failure::Insecure),
+    const REASONS: [(&str, Failure); 10] = [
+        ("account auth", Failure::Denied),
+        ("auth", Failure::Denied),
+        ("credentials", Failure::Denied),
+        ("permissions", Failure::Denied),
+        ("user", Failure::Denied),
+        ("connection throttling", Failure::Limit),
+        ("maximum", Failure::Limit),
+        ("slow", Failure::Limit),
+        ("stale", Failure::Timeout),
+        ("secure", Failure::Insecure),
     ];
+    let lower = text.to_ascii_lowercase();
     let mut reasons = REASONS.iter();
-    let reason = reasons.find(|(start, _)| text.starts_with(start));
+    let reason = reasons.find(|(start, _)| lower.starts_with(start));
     let text: String = text.chars().take(100).collect();
     fault(
         reason.map_or(Failure::Malformed, |(_, failure)| *failure),

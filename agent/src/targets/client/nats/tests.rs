@@ -137,7 +137,14 @@ async fn end_of_a_connection_has_its_reason() {
             "-ERR 'Permissions Violation for Subscription to \"a\"'\r\n",
             Failure::Denied,
         ),
+        ("-ERR 'Account Authentication Expired'\r\n", Failure::Denied),
         ("-ERR 'Slow Consumer'\r\n", Failure::Limit),
+        ("-ERR 'maximum connections exceeded'\r\n", Failure::Limit),
+        (
+            "-ERR 'maximum account active connections exceeded'\r\n",
+            Failure::Limit,
+        ),
+        ("-ERR 'Maximum Connections Exceeded'\r\n", Failure::Limit),
         ("-ERR 'Stale Connection'\r\n", Failure::Timeout),
         ("-ERR 'Unknown Protocol Operation'\r\n", Failure::Malformed),
         ("HTTP/1.1 400 Bad Request\r\n\r\n", Failure::Malformed),
@@ -147,6 +154,44 @@ async fn end_of_a_connection_has_its_reason() {
         drop(server);
         let fault = connection.next().await.unwrap_err();
         assert_eq!(fault.failure, failure, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn server_that_refuses_with_its_first_words_is_quoted() {
+    let info = "INFO {\"server_id\":\"x\"} \r\n";
+    let limit = "-ERR 'maximum connections exceeded'\r\n";
+    for (segments, expected) in [
+        (vec![format!("{info}{limit}")], Ok(Failure::Limit)),
+        (
+            vec![format!("{info}-ER"), limit[3..].to_owned()],
+            Ok(Failure::Limit),
+        ),
+        (vec![limit.to_owned()], Ok(Failure::Limit)),
+        (vec![format!("{info}-ERR")], Ok(Failure::Refused)),
+        (vec![format!("{info}PING\r\n")], Ok(Failure::Malformed)),
+        (
+            vec![format!("{info}\x16\x03\x01\r\n")],
+            Ok(Failure::Malformed),
+        ),
+        (vec![info.to_owned()], Err(())),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = NatsAddress {
+            addresses: vec![listener.local_addr().unwrap()],
+            tls: None,
+        };
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            for segment in &segments {
+                stream.write_all(segment.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let (opened, ()) = tokio::join!(NatsConnection::secured(&server), serving);
+        let failure = opened.map(|_| ()).map_err(|fault| fault.failure);
+        assert_eq!(failure.err().ok_or(()), expected, "{segments:?}");
     }
 }
 
