@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::found::{FoundInstances, INSTANCE};
+use super::routes::MOST_ROUTE;
 use super::table::{FanInApplication, FanInInstance};
 use crate::config::HostPort;
 use crate::config::yaml::{self, YamlNode, YamlValue};
@@ -170,6 +171,9 @@ fn pattern(mut labels: BTreeMap<String, String>) -> Result<GroupPattern, &'stati
     let name = name
         .cloned()
         .ok_or("it has neither the label app nor job, which names the application")?;
+    if name.len() > MOST_ROUTE {
+        return Err("its route, the label app or else job, is longer than 2,048 bytes");
+    }
     let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
     let application = FanInApplication {
         organization_id: label("organization_id"),

@@ -81,9 +81,11 @@ fn application_is_found_by_its_name_and_with_the_labels_of_the_platform_by_names
 
 #[test]
 fn entry_that_cannot_be_asked_is_counted_and_the_others_are_taken() {
+    let long = format!(r#""job": "a", "app": "{}""#, "a".repeat(2_049));
     for (labels, reason) in [
         (r#""app": "a""#, "expected host:port"),
         (r#""zone": "a""#, "neither the label app nor job"),
+        (&long, "longer than 2,048 bytes"),
         (
             r#""app": "a", "__scheme__": "ftp""#,
             "__scheme__ is neither",
