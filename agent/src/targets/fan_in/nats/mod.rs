@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A task listens as long as the agent runs. It connects to one server at a time, in the order of the configuration, and to the
-//! next one when a connection fails or ends. After a round in which no server could be used, it waits; each such pause is longer
-//! than the last, up to a bound. The agent publishes nothing: a component that receives `router.start`, or an answer to its
+//! next one when a connection fails or ends. After a round it waits; each such pause is longer than the last, up to a bound, until
+//! a server could be used. The agent publishes nothing: a component that receives `router.start`, or an answer to its
 //! `router.greet`, would take the sender for a router. So the entries are complete only when each component has registered again,
 //! which it does every 20 s. If a server is lost, entries stay until they expire.
 //!
@@ -43,9 +43,12 @@ use crate::targets::readers::{BlockingJob, Readers};
 /// `router.register`.
 const SUBJECTS: [&str; 2] = ["router.register", "router.unregister"];
 const REGISTER: usize = 0;
-/// The shortest and the longest pause after a round in which no server could be used.
+/// The shortest and the longest pause after a round of all servers.
 const LEAST_PAUSE: Duration = Duration::from_millis(250);
 const MOST_PAUSE: Duration = Duration::from_secs(16);
+/// A server whose connection was ready for this time could be used: the next pause is the shortest one. A server that accepts the
+/// agent and closes at once could not, so that it is asked less and less often.
+const USED: Duration = Duration::from_secs(1);
 /// Time for the resolver to find the addresses of a server.
 const RESOLVER: Duration = Duration::from_secs(5);
 /// Longest time for reading the files of passwords, certificates and keys.
@@ -105,7 +108,10 @@ pub(super) struct NatsBus {
 #[derive(Debug, Default)]
 struct BusState {
     entries: BusEntries,
-    is_connected: bool,
+    /// When a server accepted the subscriptions; `None`: the agent is not connected.
+    ready_at: Option<Instant>,
+    /// The last pause since a server could be used.
+    last_pause: Option<Duration>,
     /// The last fault of each server; `None` after a successful connection.
     faults: Vec<Option<NatsFault>>,
     failures: [u64; Failure::OF_SOURCES.len()],
@@ -129,18 +135,13 @@ impl NatsBus {
 
     /// Listens until the runtime ends.
     pub(super) async fn listen(self: Rc<Self>) {
-        let mut pause = LEAST_PAUSE;
         loop {
-            let began = Instant::now();
             for index in 0..self.config.servers.len() {
                 let Err(fault) = self.listen_to(index).await;
                 self.state.borrow_mut().fail(&self.url(index), index, fault);
             }
-            if began.elapsed() > MOST_PAUSE {
-                pause = LEAST_PAUSE;
-            }
+            let pause = self.state.borrow_mut().pause();
             sleep(pause).await;
-            pause = MOST_PAUSE.min(2 * pause);
         }
     }
 
@@ -206,7 +207,7 @@ impl NatsBus {
 
     /// Whether the agent is connected to a server and subscribed.
     pub(super) fn is_connected(&self) -> bool {
-        self.state.borrow().is_connected
+        self.state.borrow().ready_at.is_some()
     }
 
     /// Connections that failed or ended so far, by reason.
@@ -266,21 +267,32 @@ fn prepared(
 
 impl BusState {
     fn connected(&mut self, url: &str, index: usize) {
-        if !self.is_connected {
+        if self.ready_at.is_none() {
             log::info!("fan_in: listening for routes at {url}");
         }
-        self.is_connected = true;
+        self.ready_at.get_or_insert_with(Instant::now);
         self.faults[index] = None;
     }
 
     fn fail(&mut self, url: &str, index: usize, fault: NatsFault) {
-        self.is_connected = false;
+        let ready_at = self.ready_at.take();
+        if ready_at.is_some_and(|at| at.elapsed() >= USED) {
+            self.last_pause = None;
+        }
         count(&mut self.failures, fault.failure);
         if self.faults[index].as_ref() != Some(&fault) {
             let cause = &fault.cause;
             log::warn!("fan_in: {url}: {cause}; its entries are used until they expire");
         }
         self.faults[index] = Some(fault);
+    }
+
+    /// The pause after a round.
+    fn pause(&mut self) -> Duration {
+        let longer = |last: Duration| MOST_PAUSE.min(2 * last);
+        let pause = self.last_pause.map_or(LEAST_PAUSE, longer);
+        self.last_pause = Some(pause);
+        pause
     }
 
     /// Processes a message of the subject with this index.
@@ -330,3 +342,6 @@ impl BusState {
         self.messages[outcome as usize] += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;
