@@ -204,18 +204,19 @@ fn limits(node: &YamlNode, problems: &mut Problems<'_>) -> Result<FanInLimits, C
     Ok(limits)
 }
 
-/// A pattern as Prometheus accepts it: it ends in .json, .yml or .yaml, and only the last part of the path has a `*`, at most
-/// one.
+/// A path or a pattern: it ends in .json, .yml or .yaml, and only its last part has a `*`, at most one. Prometheus accepts further
+/// patterns there; the agent would take them for parts of the name.
 fn pattern<'n>(node: &'n YamlNode, problems: &Problems<'_>) -> Result<&'n str, ConfigError> {
-    let expected =
-        "a path that ends in .json, .yml or .yaml, with at most one * and that in its last part";
+    let expected = "a path that ends in .json, .yml or .yaml, with at most one * and that in its last part, \
+                    and there without the other patterns of Prometheus (? [ ] \\)";
     let pattern = text(node, "fan_in: file_sd", expected, problems)?;
     let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let end = name
         .rsplit_once('.')
         .map(|(_, end)| end.to_ascii_lowercase());
     let is_known = end.is_some_and(|end| FILE_SD.contains(&end.as_str()));
-    match is_known && !folder.contains('*') && name.matches('*').count() <= 1 {
+    let is_one = name.matches('*').count() <= 1 && !name.contains(['?', '[', ']', '\\']);
+    match is_known && !folder.contains('*') && is_one {
         true => Ok(pattern),
         false => Err(problems.wrong(node, "fan_in: file_sd", expected)),
     }
@@ -271,7 +272,7 @@ mod tests {
     #[test]
     fn section_is_read_with_its_defaults() {
         let config = parsed(
-            "routes_file: routes.json\nfile_sd: ['targets/*.yml', /srv/a.JSON]\nforward_authorization: [some-id]\n\
+            "routes_file: routes.json\nfile_sd: ['targets/*.yml', '/srv/[?]/a.JSON']\nforward_authorization: [some-id]\n\
              ca_file: ca.pem\nlabel_conflict: exported\nlimits: {instances: 50, at_once: 8}",
         )
         .unwrap();
@@ -279,7 +280,10 @@ mod tests {
         let expected = FanInConfig {
             line: 4,
             routes_file: Some("/etc/headcount/routes.json".into()),
-            file_sd: vec!["/etc/headcount/targets/*.yml".into(), "/srv/a.JSON".into()],
+            file_sd: vec![
+                "/etc/headcount/targets/*.yml".into(),
+                "/srv/[?]/a.JSON".into(),
+            ],
             gorouters: Vec::new(),
             nats: None,
             broker: None,
@@ -343,6 +347,16 @@ mod tests {
                 "file_sd: ['*a*.yml']",
                 "at most one * and that in its last part",
             ),
+            (
+                "file_sd: ['t/[ab].json']",
+                r#"found a string "t/[ab].json", expected a path that ends in .json, .yml or .yaml, with at most one *"#,
+            ),
+            (
+                "file_sd: ['t/?.json']",
+                r"without the other patterns of Prometheus (? [ ] \)",
+            ),
+            (r"file_sd: ['t/a].yml']", "without the other patterns"),
+            (r"file_sd: ['t/a\*.yml']", "without the other patterns"),
             (
                 "label_conflict: keep",
                 r#"found a string "keep", expected overwrite, or exported"#,

@@ -337,6 +337,20 @@ fn check_reads_the_files_of_fan_in() {
             .starts_with("DIR/routes.json:2: invalid type: integer `7`"),
         "{ended:#?}"
     );
+    let yaml = "process_names: [{comm: [a]}]\nfan_in: {routes_file: routes.json, file_sd: ['*.sd.yml', '*.sd.json', no/b.json]}\n";
+    for (name, text) in [("c.yml", yaml), ("routes.json", "{}")] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let missing = |path: &str| format!("DIR/{path}: there is no such file; write one");
+    let ended = with_file(&folder, &["check"]);
+    assert_eq!(ended.code, Some(1));
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert!(
+        lines.len() == 2
+            && lines[0].starts_with(&missing("*.sd.json"))
+            && lines[1].starts_with(&missing("no/b.json")),
+        "{ended:#?}"
+    );
 }
 
 #[test]

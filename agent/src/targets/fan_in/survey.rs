@@ -48,7 +48,15 @@ impl FanInSurvey {
     pub(crate) fn of(config: &FanInConfig) -> Self {
         let mut survey = Self::default();
         for source in FileSource::all(config) {
-            survey.add(source.look(&BTreeMap::new()));
+            let look = source.look(&BTreeMap::new());
+            // For a running agent, it was removed or comes later.
+            if look.files.is_empty() && look.fault.is_none() {
+                survey.problems.push(format!(
+                    "{}: there is no such file; write one, which may be an empty list ([]), or correct the path",
+                    source.path.display()
+                ));
+            }
+            survey.add(look);
         }
         survey.sort();
         if let Some(config) = &config.broker {
