@@ -58,7 +58,11 @@ fn exporter_is_asked_once_and_its_series_have_the_labels_of_the_application() {
         assert!(has_line(&found, &series), "{}", found.body);
         assert!(instance.heads()[0].contains("authorization"));
     }
-    assert!(!found.body.contains("promfetcher_scrape"), "{}", found.body);
+    assert!(
+        !found.body.contains("\npromfetcher_scrape"),
+        "{}",
+        found.body
+    );
     let heads = exporter.heads();
     let request = format!("get /metrics?app={ID} http/1.1\r\n");
     assert!(
@@ -109,7 +113,7 @@ fn failing_exporter_has_its_reason_and_leaves_the_instances_in_the_answer() {
         assert_eq!(failures(&agent, reason), 1.0, "{reason}");
     }
     assert!(
-        !found.body.contains("promfetcher_scrape_error"),
+        !found.body.contains("promfetcher_scrape_error{"),
         "{}",
         found.body
     );

@@ -77,6 +77,12 @@ fn failing_instance_has_its_reason_and_leaves_others_in_the_answer() {
             scrape.body
         );
     }
+    // The HELP of a family names no family that only `/metrics` has.
+    assert!(
+        !scrape.body.contains("headcount_target_failures_total"),
+        "{}",
+        scrape.body
+    );
     assert_eq!(outside.heads(), [""; 0]);
     let failures = |reason| {
         total(

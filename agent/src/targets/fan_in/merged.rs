@@ -18,6 +18,13 @@ use crate::merge::{BodyFormat, MergeRules, MergedBody, ScrapedBody, merge};
 use crate::targets::failure::Failure;
 use crate::targets::outcomes::{DURATION, UP};
 
+/// The family [`UP`], with the place of the reasons in an answer.
+static UP_HERE: Descriptor = Descriptor {
+    help: "1 if the metrics of the target could be read for this answer, 0 if not; promfetcher_scrape_error and \
+           promfetcher_scrape_external_exporter_error have the reasons.",
+    ..UP
+};
+
 static ERROR: Descriptor = Descriptor {
     name: "promfetcher_scrape_error",
     kind: Kind::Gauge,
@@ -211,7 +218,7 @@ fn own_part(asked: &[AskedInstance], merged: &MergedBody, omitted: &Omissions) -
         targets.push((target(&one.instance), one.took, shown.ok()));
     }
     let mut writer = Writer::default();
-    let mut up = writer.family(&UP);
+    let mut up = writer.family(&UP_HERE);
     for (target, _, shown) in &targets {
         up.sample(&[NAME, target], u64::from(shown.is_some()));
     }
