@@ -16,6 +16,7 @@
 mod exchange;
 mod names;
 pub(super) mod nats;
+mod redirect;
 mod tcp;
 mod tls;
 mod unix;

@@ -17,13 +17,14 @@ use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST,
     HeaderValue, LOCATION, USER_AGENT,
 };
-use hyper::http::uri::PathAndQuery;
+use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Request, Response, StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::exchange::{Exchange, of_http, of_io};
+use super::redirect::RedirectTarget;
 use super::tls::InstanceTls;
 use crate::config::HostPort;
 use crate::targets::failure::Failure;
@@ -229,27 +230,29 @@ fn same_target(
     request: &InstanceRequest,
 ) -> Result<PathAndQuery, Failure> {
     let location = answer.headers().get(LOCATION);
-    let location = location.and_then(|location| location.to_str().ok()?.parse::<Uri>().ok());
+    let location = location.and_then(|location| location.to_str().ok());
+    let location = location.filter(|location| !location.is_empty());
     let location = location.ok_or(Failure::Redirected)?;
-    let usual = if request.tls.is_some() { 443 } else { 80 };
-    let is_here = match (location.scheme_str(), location.authority()) {
-        (None, None) => true,
-        (Some(scheme), Some(there)) if scheme == request.scheme() => {
-            let port = there.port_u16().unwrap_or(usual);
-            port == request.target.port()
-                && there.host().eq_ignore_ascii_case(&request.target.host())
-                || request
-                    .host
-                    .as_ref()
-                    .is_some_and(|host| host.as_bytes() == there.as_str().as_bytes())
-        }
-        _ => false,
+    let location = RedirectTarget::resolve(location, &request.path);
+    let scheme = location.scheme.unwrap_or(request.scheme());
+    let is_here = match location.authority {
+        None => location.scheme.is_none(),
+        Some(there) => scheme.eq_ignore_ascii_case(request.scheme()) && is_host_of(request, there),
     };
-    let path = location.into_parts().path_and_query;
-    // `//host/path` names another host, too.
-    let is_path = |path: &PathAndQuery| !path.as_str().starts_with("//");
-    path.filter(|path| is_here && is_path(path))
-        .ok_or(Failure::Redirected)
+    let path = location.path.parse().ok();
+    path.filter(|_| is_here).ok_or(Failure::Redirected)
+}
+
+/// Whether `there` is the host and port that are asked.
+fn is_host_of(request: &InstanceRequest, there: &str) -> bool {
+    let usual = if request.tls.is_some() { 443 } else { 80 };
+    let is_target = |there: Authority| {
+        there.port_u16().unwrap_or(usual) == request.target.port()
+            && there.host().eq_ignore_ascii_case(&request.target.host())
+    };
+    let host = request.host.as_ref();
+    host.is_some_and(|host| host.as_bytes() == there.as_bytes())
+        || there.parse().is_ok_and(is_target)
 }
 
 /// Reads a body to its end, and decompresses it.

@@ -186,6 +186,12 @@ fn redirect_is_followed_to_the_same_address_only() {
         ("/other?a=b", "/other?a=b"),
         ("http://HERE/x", "/x"),
         ("http://app.example.com", "/"),
+        ("HTTP://HERE/x#y", "/x"),
+        ("//HERE/x", "/x"),
+        ("//app.example.com/x", "/x"),
+        ("other", "/other"),
+        ("../other", "/other"),
+        ("?a=b", "/metrics?a=b"),
     ] {
         let (listener, address) = listener();
         let first = redirect(&to.replace("HERE", &address.to_string()));
@@ -208,6 +214,9 @@ fn redirect_is_followed_to_the_same_address_only() {
         "https://127.0.0.1/",
         "",
         "ftp://x/",
+        "http:other",
+        "http:///",
+        "//",
     ];
     for to in others {
         assert_eq!(failure(redirect(to)), (Failure::Redirected, None), "{to}");
