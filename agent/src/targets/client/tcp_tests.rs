@@ -282,6 +282,28 @@ fn endless_head_body_or_chunk_fails() {
     }
 }
 
+#[test]
+fn body_in_small_chunks_is_read_and_one_in_single_bytes_is_not() {
+    let chunks = |bytes: &str, count| {
+        let chunk = format!("{:x}\r\n{bytes}\r\n", bytes.len());
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{}0\r\n\r\n", chunk.repeat(count))
+    };
+    let (listener, address) = listener();
+    let most_bytes = 2 << 20;
+    let lines = chunks("m{a=\"\"} ", most_bytes / 8);
+    let server = serve(listener, vec![lines.into_bytes()]);
+    let asked = InstanceRequest {
+        most_bytes,
+        ..request(address)
+    };
+    let reply = run(get(asked, &BodyRoom::of(ROOM), any)).unwrap();
+    assert_eq!(reply.body.len(), most_bytes);
+    server.join().unwrap();
+    let bytes = chunks("a", 2 * LEAST_PIECES);
+    assert_eq!(failure(bytes), (Failure::TooLarge, None));
+}
+
 /// The body that the client keeps of a server that answers with `body`.
 fn kept(room: &BodyRoom, body: Vec<u8>) -> Result<Bytes, Failure> {
     let (listener, address) = listener();
