@@ -1,13 +1,13 @@
 //! A real HTTP server on the loopback interface as an instance of an application: it answers, lies, hangs or floods.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::support::agent::PATIENCE;
 
@@ -44,8 +44,22 @@ impl Instance {
 
     /// An instance at the address of an instance that has ended.
     pub(crate) fn at(address: SocketAddr, body: &str) -> Self {
+        Self::with(TcpListener::bind(address).unwrap(), body)
+    }
+
+    /// An instance on all IPv6 addresses that accepts no IPv4.
+    pub(crate) fn ipv6_only(body: &str) -> Self {
+        let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+        socket.set_only_v6(true).unwrap();
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        socket.bind(&any.into()).unwrap();
+        socket.listen(16).unwrap();
+        Self::with(socket.into(), body)
+    }
+
+    fn with(listener: TcpListener, body: &str) -> Self {
         let answer = answer("200 OK", "", body.as_bytes());
-        Self::on(TcpListener::bind(address).unwrap(), move |mut stream| {
+        Self::on(listener, move |mut stream| {
             head_of(&mut stream);
             drop(stream.write_all(&answer));
         })

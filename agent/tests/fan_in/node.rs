@@ -1,9 +1,11 @@
 //! A process of the node as an instance.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::json;
 
+use crate::instance::Instance;
 use crate::support::agent::Launch;
 use crate::{Site, merged};
 
@@ -48,4 +50,24 @@ fn labels_of_a_process_stay_as_exported_ones_and_those_of_a_file_give_way() {
             answer.body
         );
     }
+}
+
+#[test]
+fn ipv6_only_process_is_asked_at_ipv6_even_if_another_listener_has_the_port_at_ipv4() {
+    let instance = Instance::ipv6_only("a 1\n");
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, instance.address.port()));
+    let this = std::env::current_exe().unwrap();
+    let yaml = format!(
+        "process_names: [{{name: Own, exe: ['{}'], scrape: {{port: {}}}}}]\nfan_in: {{}}\n",
+        this.display(),
+        address.port()
+    );
+    let flags = ["-accounting=procfs", "--no-collector.passenger"];
+    let agent = Launch::new().args(&flags).config(&yaml).start();
+    let series = format!("a{{groupname=\"Own\",instance=\"{address}\"}} 1\n");
+    let answer = merged(&agent, "/metrics/apps");
+    assert!(answer.body.contains(&series), "{}", answer.body);
+    let _other = Instance::at(address, "b 2\n");
+    let answer = merged(&agent, "/metrics/apps");
+    assert!(answer.body.contains(&series), "{}", answer.body);
 }

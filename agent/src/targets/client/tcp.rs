@@ -98,8 +98,8 @@ impl From<Failure> for NoReply {
     }
 }
 
-/// Asks an instance at the first of its addresses to which the agent can connect. Before it sends anything, it passes the agent's
-/// end of each connection to `confirm`, which checks that the connection has reached the instance.
+/// Asks an instance at the first of its addresses to which the agent can connect. Before it sends anything, it passes both ends of
+/// each connection, first the instance's, to `confirm`, which checks that the connection has reached the instance.
 ///
 /// # Errors
 /// [`Failure::Denied`]: status 401 or 403. [`Failure::Status`]: another status than 200. [`Failure::Redirected`]: to another
@@ -108,13 +108,11 @@ impl From<Failure> for NoReply {
 pub(in crate::targets) async fn get(
     mut request: InstanceRequest,
     room: &BodyRoom,
-    confirm: impl AsyncFn(SocketAddr) -> Result<(), Failure>,
+    confirm: impl AsyncFn((SocketAddr, SocketAddr)) -> Result<(), Failure>,
 ) -> Result<InstanceReply, NoReply> {
     for _ in 0..=MOST_REDIRECTS {
-        let (stream, address) = connect(&request).await?;
+        let (stream, (address, own)) = connect(&request, &confirm).await?;
         request.addresses = vec![address];
-        let own = stream.local_addr().map_err(|error| of_io(&error))?;
-        confirm(own).await?;
         let said = match &request.tls {
             None => ask(stream, &request, own, room).await?,
             Some(tls) => ask(tls.secure(stream).await?, &request, own, room).await?,
@@ -133,12 +131,16 @@ pub(in crate::targets) async fn get(
     Err(Failure::Redirected.into())
 }
 
-/// Connects to the first address that accepts. Each address has an equal share of the time that is left.
+/// Connects to the first address that accepts and is confirmed; returns the connection with both ends. To connect to it, each
+/// address has an equal share of the time that is left.
 ///
 /// # Errors
-/// The failure of the last address.
-async fn connect(request: &InstanceRequest) -> Result<(TcpStream, SocketAddr), Failure> {
-    let mut failure = Failure::Unresolved;
+/// The failure of the last address that has not refused, else [`Failure::Refused`].
+async fn connect(
+    request: &InstanceRequest,
+    confirm: &impl AsyncFn((SocketAddr, SocketAddr)) -> Result<(), Failure>,
+) -> Result<(TcpStream, (SocketAddr, SocketAddr)), Failure> {
+    let mut failure = None;
     for (address, left) in request
         .addresses
         .iter()
@@ -146,13 +148,22 @@ async fn connect(request: &InstanceRequest) -> Result<(TcpStream, SocketAddr), F
     {
         let time = request.deadline.saturating_duration_since(Instant::now());
         let share = time / u32::try_from(left).unwrap_or(u32::MAX);
-        failure = match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok((stream, *address)),
-            Ok(Err(error)) => of_io(&error),
-            Err(_) => Failure::Timeout,
+        let connecting = async {
+            let stream = timeout(share, TcpStream::connect(address)).await;
+            let stream = stream.map_err(|_| Failure::Timeout)?;
+            let stream = stream.map_err(|error| of_io(&error))?;
+            let own = stream.local_addr().map_err(|error| of_io(&error))?;
+            confirm((*address, own)).await?;
+            Ok((stream, (*address, own)))
         };
+        match connecting.await {
+            Ok(connected) => return Ok(connected),
+            // Another failure says more: many an address is refused because the host has none of its kind.
+            Err(Failure::Refused) => failure = failure.or(Some(Failure::Refused)),
+            Err(other) => failure = Some(other),
+        }
     }
-    Err(failure)
+    Err(failure.unwrap_or(Failure::Unresolved))
 }
 
 /// The result of one request.

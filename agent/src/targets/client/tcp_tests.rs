@@ -375,8 +375,37 @@ fn other_tasks_run_while_a_body_is_decompressed() {
 }
 
 /// Confirms every connection.
-async fn any(_: SocketAddr) -> Result<(), Failure> {
+async fn any(_: (SocketAddr, SocketAddr)) -> Result<(), Failure> {
     Ok(())
+}
+
+#[test]
+fn address_is_tried_after_one_that_refuses_or_is_not_confirmed() {
+    let (impostor, not_the_target) = listener();
+    let (refusing, refused) = listener();
+    drop(refusing);
+    let (instance, address) = listener();
+    let server = serve(instance, vec![ok("", b"a 1\n")]);
+    let ask = |addresses: &[SocketAddr]| {
+        let asked = InstanceRequest {
+            addresses: addresses.to_vec(),
+            ..request(address)
+        };
+        let confirm = async |(there, _)| match there == not_the_target {
+            true => Err(Failure::NotTheTarget),
+            false => Ok(()),
+        };
+        run(get(asked, &BodyRoom::of(ROOM), confirm)).map_err(|failed| failed.reason)
+    };
+    assert!(ask(&[refused, not_the_target, address]).is_ok());
+    server.join().unwrap();
+    assert_eq!(
+        ask(&[not_the_target, refused]).unwrap_err(),
+        Failure::NotTheTarget
+    );
+    assert_eq!(ask(&[refused]).unwrap_err(), Failure::Refused);
+    assert_eq!(ask(&[]).unwrap_err(), Failure::Unresolved);
+    drop(impostor);
 }
 
 #[test]

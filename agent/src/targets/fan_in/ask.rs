@@ -30,7 +30,7 @@ use super::handle::FanInRequest;
 use super::node::NodeProcesses;
 use super::shares::{FanInShare, FanInShares};
 use super::table::FanInInstance;
-use crate::config::{FanInConfig, FanInLimits, HostPort};
+use crate::config::{FanInConfig, FanInLimits};
 use crate::targets::client::{
     Authorities, HostNames, InstanceReply, InstanceRequest, NoReply, get,
 };
@@ -240,17 +240,17 @@ async fn ask(
         {
             let is_other = Cell::new(false);
             let node = processes.zip(instance.listener.as_ref());
-            let confirm = async |own| match (node, &instance.address) {
-                (Some((processes, listener)), HostPort::Address(address)) => {
-                    let ends = (*address, own);
+            let confirm = async |ends| match node {
+                Some((processes, listener)) => {
                     let confirmed = processes.confirm(listener, ends, deadline).await;
                     is_other.set(confirmed.is_err());
                     confirmed
                 }
-                _ => Ok(()),
+                None => Ok(()),
             };
             let asking = async {
-                let addresses = names.addresses(&instance.address, resolved).await?;
+                let mut addresses = names.addresses(&instance.address, resolved).await?;
+                addresses.extend(instance.listener.as_ref().and_then(|one| one.ipv6));
                 let request = InstanceRequest {
                     addresses,
                     ..request?

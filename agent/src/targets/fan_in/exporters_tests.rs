@@ -96,6 +96,7 @@ fn process_of_the_node_has_no_exporter() {
         is_own: true,
         user: 0,
         namespace: (0, 0),
+        ipv6: None,
     };
     let process = FanInInstance {
         listener: Some(Arc::new(listener)),

@@ -11,6 +11,7 @@
 //! of them. A host name and an address are different places, even if the name resolves to that address.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,6 +56,9 @@ pub(crate) struct NodeListener {
     pub(super) user: u32,
     /// The network namespace.
     pub(super) namespace: FileKey,
+    /// Where it is asked if the instance's address, which is IPv4, does not lead to it: a listener on all IPv6 addresses may
+    /// accept IPv6 only.
+    pub(super) ipv6: Option<SocketAddr>,
 }
 
 /// An application. Texts that its source does not state are empty; for components of the platform, all are.

@@ -69,34 +69,40 @@ fn connection_taken_by_a_more_specific_listener_is_not_confirmed() {
         state: TcpState::Listens,
         inode,
     };
-    let wanted = NodeConnection {
+    let connection = |to, own| NodeConnection {
         listener: Arc::new(NodeListener {
             id: this(&host(), ScrapePort::Auto).id,
             inode: 1,
             is_own: true,
             user: 0,
             namespace: (0, 0),
+            ipv6: None,
         }),
-        address: address("127.0.0.1:80"),
-        own: address("127.0.0.1:50000"),
+        address: address(to),
+        own: address(own),
     };
-    for (other, bound, is_taken) in [
-        ("127.0.0.1:80", "0.0.0.0:80", true),
-        ("127.0.0.1:80", "[::]:80", true),
-        ("0.0.0.0:80", "[::]:80", true),
-        ("0.0.0.0:80", "0.0.0.0:80", false),
-        ("127.0.0.1:80", "127.0.0.1:80", false),
-        ("10.0.0.1:80", "[::]:80", false),
-        ("[::1]:80", "[::]:80", false),
+    let ipv4 = connection("127.0.0.1:80", "127.0.0.1:50000");
+    let ipv6 = connection("[::1]:80", "[::1]:50000");
+    for (wanted, other, bound, is_taken) in [
+        (&ipv4, "127.0.0.1:80", "0.0.0.0:80", true),
+        (&ipv4, "127.0.0.1:80", "[::]:80", true),
+        (&ipv4, "0.0.0.0:80", "[::]:80", true),
+        (&ipv4, "0.0.0.0:80", "0.0.0.0:80", false),
+        (&ipv4, "127.0.0.1:80", "127.0.0.1:80", false),
+        (&ipv4, "10.0.0.1:80", "[::]:80", false),
+        (&ipv4, "[::1]:80", "[::]:80", false),
+        (&ipv6, "[::1]:80", "[::]:80", true),
+        (&ipv6, "127.0.0.1:80", "[::]:80", false),
+        (&ipv6, "0.0.0.0:80", "[::]:80", false),
     ] {
         let mut seen = ConnectionSeen {
             is_connected: true,
             ..ConnectionSeen::default()
         };
-        seen.note(&listener(other, 2), &wanted);
-        assert!(!seen.has_reached(&wanted), "{other} alone");
-        seen.note(&listener(bound, 1), &wanted);
-        assert_eq!(seen.has_reached(&wanted), !is_taken, "{other} {bound}");
+        seen.note(&listener(other, 2), wanted);
+        assert!(!seen.has_reached(wanted), "{other} alone");
+        seen.note(&listener(bound, 1), wanted);
+        assert_eq!(seen.has_reached(wanted), !is_taken, "{other} {bound}");
     }
 }
 

@@ -25,10 +25,12 @@ pub(crate) fn fan_in_network(input: &[u8]) {
     let its: Vec<IpAddr> = ipv4.chain(ipv6.into_iter().map(IpAddr::from)).collect();
     let own = &its[..its.len() / 2];
     let namespace = ListenerNamespace::Other { its: &its, own };
-    if let Ok((address, listener)) = reached(&listeners, ScrapePort::Auto, namespace) {
-        assert!(its.contains(&address.ip()) && !own.contains(&address.ip()));
-        assert!(!is_forbidden(address.ip()));
-        assert_eq!(address.port(), listener.address.port());
-        assert!(listeners.contains(&listener));
+    if let Ok(reached) = reached(&listeners, ScrapePort::Auto, namespace) {
+        assert!(listeners.contains(&reached.listening));
+        for address in [reached.address].into_iter().chain(reached.ipv6) {
+            assert!(its.contains(&address.ip()) && !own.contains(&address.ip()));
+            assert!(!is_forbidden(address.ip()));
+            assert_eq!(address.port(), reached.listening.address.port());
+        }
     }
 }

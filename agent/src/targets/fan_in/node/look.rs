@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::super::table::NodeListener;
 use super::contenders::Contenders;
-use super::reach::{ListenerNamespace, NotAnInstance, TcpListening, reached};
+use super::reach::{ListenerNamespace, NotAnInstance, ReachedListener, TcpListening, reached};
 use super::sockets::{TcpState, socket_inode};
 use super::tables::{MOST_CPU, addresses, namespace, sockets};
 use super::{ProcessOutcome, ScrapedInstance};
@@ -239,7 +239,11 @@ impl<'h> Looking<'h> {
             }
         };
         let listeners = &self.listeners[index];
-        let (address, listening) = reached(listeners, noted.scraped.scrape.port, side)?;
+        let ReachedListener {
+            address,
+            ipv6,
+            listening,
+        } = reached(listeners, noted.scraped.scrape.port, side)?;
         check(self.host, &process, id)?;
         Ok(ScrapedInstance {
             address,
@@ -250,6 +254,7 @@ impl<'h> Looking<'h> {
                 is_own,
                 user: noted.user,
                 namespace: noted.namespace,
+                ipv6,
             }),
         })
     }

@@ -3,14 +3,17 @@
 //! | the process is in | bound to | asked at |
 //! | --- | --- | --- |
 //! | the agent's network namespace | an address | it |
-//! | | all addresses | 127.0.0.1 |
+//! | | all addresses | 127.0.0.1, then ::1 |
 //! | another one | an address that is not forbidden | it |
-//! | | all addresses | the lowest IPv4 address of the namespace that is not forbidden, else the lowest such IPv6 address |
+//! | | all addresses | the lowest IPv4 address of the namespace that is not forbidden, then the lowest such IPv6 address |
+//!
+//! A listener on all IPv4 addresses is asked at IPv4 only. One on all IPv6 addresses may accept IPv6 only, which the tables of `/proc`
+//! do not tell.
 //!
 //! Any user can create a network namespace and own any address there. So these addresses are forbidden in another namespace:
 //! loopback, link-local and multicast addresses, and those of the agent's own namespace.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::ScrapePort;
 
@@ -34,6 +37,17 @@ pub(super) enum ListenerNamespace<'a> {
     },
 }
 
+/// Where a process is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReachedListener {
+    /// The first address.
+    pub(super) address: SocketAddr,
+    /// The second one, of IPv6, if the first one is of IPv4 and may not lead to the listener.
+    pub(super) ipv6: Option<SocketAddr>,
+    /// The listener that accepts the connection.
+    pub(super) listening: TcpListening,
+}
+
 /// Why a process is not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotAnInstance {
@@ -45,7 +59,7 @@ pub(crate) enum NotAnInstance {
     NoAddress,
 }
 
-/// The address at which a process is asked, and the listener that accepts the connection.
+/// Where a process is asked.
 ///
 /// # Errors
 /// The reason why it cannot be asked.
@@ -53,7 +67,7 @@ pub(super) fn reached(
     listeners: &[TcpListening],
     port: ScrapePort,
     namespace: ListenerNamespace<'_>,
-) -> Result<(SocketAddr, TcpListening), NotAnInstance> {
+) -> Result<ReachedListener, NotAnInstance> {
     let is_wanted = |one: &&TcpListening| match port {
         ScrapePort::Auto => true,
         ScrapePort::Number(number) => one.address.port() == number,
@@ -70,29 +84,45 @@ pub(super) fn reached(
         return Err(NotAnInstance::SeveralPorts);
     }
     let reached = wanted.iter().find_map(|one| {
-        let ip = ip(one.address.ip(), namespace)?;
-        Some((SocketAddr::new(ip, one.address.port()), *one))
+        let (bound, port) = (one.address.ip(), one.address.port());
+        let mut addresses = ips(bound, namespace).map(|ip| SocketAddr::new(ip, port));
+        Some(ReachedListener {
+            address: addresses.next()?,
+            ipv6: addresses.next(),
+            listening: *one,
+        })
     });
     reached.ok_or(NotAnInstance::NoAddress)
 }
 
-fn ip(bound: IpAddr, namespace: ListenerNamespace<'_>) -> Option<IpAddr> {
-    match namespace {
-        ListenerNamespace::Own if bound.is_unspecified() => Some(Ipv4Addr::LOCALHOST.into()),
+/// The addresses that may lead to a listener: at most one of each family, IPv4 first.
+fn ips(bound: IpAddr, namespace: ListenerNamespace<'_>) -> impl Iterator<Item = IpAddr> {
+    const LOOPBACK: [IpAddr; 2] = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    let may_be_asked = |ip: &IpAddr| match namespace {
         // A link-local IPv6 address needs an interface, which is not known.
-        ListenerNamespace::Own => Some(bound).filter(|ip| !is_link_local_ipv6(*ip)),
-        ListenerNamespace::Other { its, own } => {
-            let may_be_asked = |ip: &IpAddr| !is_forbidden(*ip) && !own.contains(ip);
-            match bound {
-                IpAddr::V4(any) if any.is_unspecified() => its
-                    .iter()
-                    .copied()
-                    .find(|ip| ip.is_ipv4() && may_be_asked(ip)),
-                IpAddr::V6(any) if any.is_unspecified() => its.iter().copied().find(may_be_asked),
-                bound => Some(bound).filter(|ip| its.contains(ip) && may_be_asked(ip)),
-            }
+        ListenerNamespace::Own => !is_link_local_ipv6(*ip),
+        ListenerNamespace::Other { own, .. } => !is_forbidden(*ip) && !own.contains(ip),
+    };
+    let ips = match namespace {
+        _ if bound.is_unspecified() => {
+            let all = match namespace {
+                ListenerNamespace::Own => &LOOPBACK,
+                ListenerNamespace::Other { its, .. } => its,
+            };
+            let lowest = |is_of_family: fn(&IpAddr) -> bool| {
+                let mut all = all.iter().copied();
+                all.find(|ip| is_of_family(ip) && may_be_asked(ip))
+            };
+            let ipv6 = bound.is_ipv6().then(|| lowest(IpAddr::is_ipv6));
+            [lowest(IpAddr::is_ipv4), ipv6.flatten()]
         }
-    }
+        ListenerNamespace::Other { its, .. } if !its.contains(&bound) => [None, None],
+        _ => [Some(bound).filter(may_be_asked), None],
+    };
+    ips.into_iter().flatten()
 }
 
 pub(super) fn is_forbidden(ip: IpAddr) -> bool {
@@ -126,14 +156,18 @@ mod tests {
         .collect()
     }
 
-    /// The address that is asked, and the number of the listener.
+    /// The addresses that are tried, and the number of the listener.
     fn reach(
         addresses: &[&str],
         port: ScrapePort,
         namespace: ListenerNamespace<'_>,
     ) -> Result<(String, u64), NotAnInstance> {
         let found = reached(&listeners(addresses), port, namespace);
-        found.map(|(address, listener)| (address.to_string(), listener.inode))
+        found.map(|found| {
+            let addresses = [found.address].into_iter().chain(found.ipv6);
+            let addresses: Vec<String> = addresses.map(|one| one.to_string()).collect();
+            (addresses.join(" "), found.listening.inode)
+        })
     }
 
     fn at(address: &str, inode: u64) -> Result<(String, u64), NotAnInstance> {
@@ -146,7 +180,9 @@ mod tests {
         assert_eq!(auto(&[]), Err(NotAnInstance::NoListener));
         assert_eq!(auto(&["10.0.0.1:80"]), at("10.0.0.1:80", 1));
         assert_eq!(auto(&["[::]:80", "0.0.0.0:80"]), at("127.0.0.1:80", 2));
-        assert_eq!(auto(&["10.0.0.1:80", "[::]:80"]), at("127.0.0.1:80", 2));
+        let both = at("127.0.0.1:80 [::1]:80", 2);
+        assert_eq!(auto(&["10.0.0.1:80", "[::]:80"]), both);
+        assert_eq!(auto(&["[::1]:80"]), at("[::1]:80", 1));
         assert_eq!(auto(&["[fe80::1]:80"]), Err(NotAnInstance::NoAddress));
         let two = ["0.0.0.0:80", "127.0.0.1:81"];
         assert_eq!(auto(&two), Err(NotAnInstance::SeveralPorts));
@@ -163,6 +199,7 @@ mod tests {
             "10.0.0.9",
             "127.0.0.1",
             "169.254.1.1",
+            "fd00::1",
             "fd00::9",
         ]
         .map(ip);
@@ -174,7 +211,9 @@ mod tests {
             )
         };
         assert_eq!(reach(&["0.0.0.0:80"], &its), at("10.0.0.9:80", 1));
-        assert_eq!(reach(&["[::]:80"], &its), at("10.0.0.9:80", 1));
+        let both = at("10.0.0.9:80 [fd00::9]:80", 1);
+        assert_eq!(reach(&["[::]:80"], &its), both);
+        assert_eq!(reach(&["[::]:80"], &its[..4]), at("10.0.0.9:80", 1));
         assert_eq!(reach(&["[::]:80"], &its[3..]), at("[fd00::9]:80", 1));
         assert_eq!(reach(&["[fd00::9]:80"], &its), at("[fd00::9]:80", 1));
         assert_eq!(
@@ -212,9 +251,12 @@ mod tests {
             let listeners = bound.iter().map(|(address, inode)| TcpListening { address: *address, inode: *inode });
             let listeners: Vec<TcpListening> = listeners.collect();
             let namespace = ListenerNamespace::Other { its: &its, own: &own };
-            if let Ok((address, listener)) = reached(&listeners, ScrapePort::Auto, namespace) {
-                prop_assert!(!is_forbidden(address.ip()) && !own.contains(&address.ip()) && its.contains(&address.ip()));
-                prop_assert!(listeners.contains(&listener) && listener.address.port() == address.port());
+            if let Ok(reached) = reached(&listeners, ScrapePort::Auto, namespace) {
+                prop_assert!(listeners.contains(&reached.listening));
+                for address in [reached.address].into_iter().chain(reached.ipv6) {
+                    prop_assert!(!is_forbidden(address.ip()) && !own.contains(&address.ip()) && its.contains(&address.ip()));
+                    prop_assert_eq!(reached.listening.address.port(), address.port());
+                }
             }
         }
     }
