@@ -6,9 +6,9 @@
 //! ```
 //!
 //! The agent listens to a bus all the time. It reads files and asks routers only for a question: one that comes 1 s or more after
-//! the last look begins a new look, which waits at most 1 s for routers and asks each of them at most every 15 s. If a source
-//! fails, its last good content stays in use until it expires. A failing source delays the others at most for as long as a reader
-//! waits for a file.
+//! the last look begins a new look, which waits at most 1 s for routers and asks each of them at most every 15 s, or more often if
+//! its entries live less than 30 s. If a source fails, its last good content stays in use until it expires. A failing source
+//! delays the others at most for as long as a reader waits for a file.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -35,8 +35,9 @@ use crate::targets::readers::{BlockingJob, Readers};
 
 /// A look serves questions for this long.
 const FRESH: Duration = Duration::from_secs(1);
-/// Least time between two questions to a router.
+/// Least time between two questions to a router: half of the shortest `ttl` of its last answer, within these bounds.
 const POLL: Duration = Duration::from_secs(15);
+const LEAST_POLL: Duration = FRESH;
 /// The same after a failure. A router that hangs delays a question by 1 s each time.
 const RETRY: Duration = Duration::from_secs(5);
 /// The administrator owns the files, so their readers are charged to root.
@@ -147,7 +148,7 @@ impl Sources {
     async fn look(&self, end: Instant) {
         let (jobs, routers) = {
             let mut known = self.known.borrow_mut();
-            (known.jobs(), known.due())
+            (known.jobs(), known.due(Instant::now()))
         };
         let looking = self.readers.run_all(ROOT, end, jobs);
         // A router that does not answer leaves most of the question's time to the instances.
@@ -258,13 +259,11 @@ impl KnownSources {
         jobs.collect()
     }
 
-    /// The routers that are due to be asked again; they count as asked from now on.
-    fn due(&mut self) -> Vec<(usize, Rc<Gorouter>)> {
-        let now = Instant::now();
+    /// The routers that are due to be asked again; they count as asked from `now` on.
+    fn due(&mut self, now: Instant) -> Vec<(usize, Rc<Gorouter>)> {
         let sources = self.sources.iter_mut().enumerate();
         let due = sources.filter_map(|(index, source)| {
-            let has_failed = source.files.values().any(|file| file.fault.is_some());
-            let pause = if has_failed { RETRY } else { POLL };
+            let pause = source.pause();
             match &source.origin {
                 SourceOrigin::Router(router)
                     if source
@@ -351,6 +350,20 @@ impl KnownSource {
         let stamps = stamps.filter_map(|(path, file)| Some((path.clone(), file.stamp?)));
         let stamps: BTreeMap<PathBuf, FileStamp> = stamps.collect();
         Some(Box::new(move || source.look(&stamps)))
+    }
+
+    /// The least time between its last question and the next one, if it is a router. None of its entries expires meanwhile, unless
+    /// the router fails or an entry lives less than [`LEAST_POLL`].
+    fn pause(&self) -> Duration {
+        if self.files.values().any(|file| file.fault.is_some()) {
+            return RETRY;
+        }
+        let files = self.files.values();
+        let instances = files.flat_map(|file| &file.found.instances);
+        let first = instances.filter_map(|one| one.instance.expires).min();
+        let first = first.zip(self.asked);
+        let shortest = first.map(|(end, asked)| end.saturating_duration_since(asked.into_std()));
+        shortest.map_or(POLL, |ttl| (ttl / 2).clamp(LEAST_POLL, POLL))
     }
 
     /// Takes the result of a look. Returns whether the instances have changed.

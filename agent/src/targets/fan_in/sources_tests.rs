@@ -6,6 +6,9 @@ use std::time::SystemTime;
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::config::{GorouterConfig, HostPort};
+use crate::targets::fan_in::found::ReadTime;
+use crate::targets::fan_in::routes;
 use crate::targets::fan_in::table::WantedInstances;
 
 const GOOD: &str = r#"{"r": [{"address": "10.0.0.1:80"}, {"address": "x"}]}"#;
@@ -224,6 +227,65 @@ async fn pattern_finds_added_changed_and_removed_files() {
     assert_eq!(seen(&sources).await, all, "the directory is gone");
     fs::remove_file(file("x-b.yml")).unwrap();
     assert_eq!(seen(&sources).await, all[1..]);
+}
+
+#[tokio::test]
+async fn router_is_asked_again_before_its_first_entry_expires() {
+    let router = GorouterConfig {
+        address: HostPort::parse("10.0.0.1:80").unwrap(),
+        is_tls: false,
+        path: "/routes".to_owned(),
+        credentials: None,
+        ca_file: None,
+    };
+    let sources = sources(&FanInConfig {
+        gorouters: vec![router],
+        ..FanInConfig::default()
+    });
+    let known = &mut *sources.known.borrow_mut();
+    let mut now = Instant::now();
+    assert_eq!(known.due(now).len(), 1);
+    let mut answered = |now: Instant, found: Result<&str, Failure>| {
+        let read = ReadTime {
+            now: now.into_std(),
+            age: Duration::ZERO,
+        };
+        let look = match found {
+            Ok(text) => FileLook::Read(
+                (0, 0, 0, 0, 0),
+                Ok(routes::parse(text.as_bytes(), read).unwrap()),
+            ),
+            Err(failure) => FileLook::Failed(FileFault {
+                failure,
+                cause: String::new(),
+            }),
+        };
+        let files = vec![(PathBuf::from("url"), look)];
+        known.note(vec![(0, Ok(SourceLook { files, fault: None }))]);
+        // The time, in steps of half a second, after which the router is due.
+        let mut steps = (1..).map(|halves| Duration::from_millis(500 * halves));
+        steps
+            .find(|pause| !known.due(now + *pause).is_empty())
+            .unwrap()
+    };
+    let entries = |ttls: &[i64]| {
+        let each = ttls
+            .iter()
+            .map(|ttl| serde_json::json!({"address": "10.0.0.2:80", "ttl": ttl}));
+        serde_json::json!({"r": each.collect::<Vec<_>>()}).to_string()
+    };
+    for (ttls, pause) in [
+        (&[][..], 15.0),
+        (&[0], 15.0),
+        (&[120], 15.0),
+        (&[120, 5, 0], 2.5),
+        (&[1], 1.0),
+    ] {
+        let after = answered(now, Ok(&entries(ttls)));
+        assert_eq!(after.as_secs_f64(), pause, "{ttls:?}");
+        now += after;
+    }
+    assert_eq!(answered(now, Err(Failure::Refused)), RETRY);
 }
 
 #[tokio::test]
