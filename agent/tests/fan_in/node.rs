@@ -53,6 +53,19 @@ fn labels_of_a_process_stay_as_exported_ones_and_those_of_a_file_give_way() {
 }
 
 #[test]
+fn node_without_an_item_with_scrape_answers_with_no_instance() {
+    let listed = Instance::text("a 1\n");
+    let site = Site::of(&[listed.address]);
+    let agent = site.launch("").start();
+    let answer = merged(&agent, "/metrics/apps");
+    assert!(
+        !answer.body.contains("headcount_target_up{"),
+        "{}",
+        answer.body
+    );
+}
+
+#[test]
 fn ipv6_only_process_is_asked_at_ipv6_even_if_another_listener_has_the_port_at_ipv4() {
     let instance = Instance::ipv6_only("a 1\n");
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, instance.address.port()));

@@ -184,9 +184,9 @@ impl FanInAnswers {
         self.sources.refresh(end).await;
         let table = self.sources.table();
         let mut instances = self.instances(&table, &request.wanted, end).await;
-        // A request for all processes of the node succeeds even if no process is an instance.
-        let may_be_empty = request.wanted == WantedInstances::Node && self.processes.is_some();
-        if instances.is_empty() && !may_be_empty {
+        // A request for all processes of the node succeeds even if no process is an instance, or no item has `scrape`: one job scrapes
+        // all nodes.
+        if instances.is_empty() && request.wanted != WantedInstances::Node {
             return Some(FanInReply::NotFound);
         }
         let wanted_path = request.metric_path.as_ref();
