@@ -3,7 +3,7 @@
 //! In come target triples. Out come, for each, a static binary in a tarball, a `.deb`
 //! and an `.rpm`, in `target/dist`, with the checksums of all files there in `SHA256SUMS`.
 //!
-//! The content of a package is one table, `deploy/nfpm.yml`. The same commit gives the same bytes: every time stamp is that of the
+//! The content of a package is one table, `deploy/nfpm.yaml`. The same commit gives the same bytes: every time stamp is that of the
 //! commit (or `SOURCE_DATE_EPOCH`), all files belong to root, and no path of this machine is in the binary. `dist` writes each
 //! package twice and fails if the bytes differ.
 

@@ -1,4 +1,4 @@
-//! Writes the packages from `deploy/nfpm.yml`: the `.deb` and the `.rpm` with nFPM, the tarball with the files of the `.rpm`.
+//! Writes the packages from `deploy/nfpm.yaml`: the `.deb` and the `.rpm` with nFPM, the tarball with the files of the `.rpm`.
 //!
 //! The table there has one line for each file. This module adds what nFPM has no rule for: modes, whatever the umask of this
 //! checkout is, and the mark of documentation in an `.rpm`, which `rpm --excludedocs` reads.
@@ -68,7 +68,7 @@ pub(super) fn tarball(
 /// The configuration of nFPM for a format. Paths of sources are absolute.
 fn configuration(format: &str, built: &Path) -> Result<Value> {
     let root = workspace::root();
-    let yaml = fs::read_to_string(root.join("deploy/nfpm.yml"))?;
+    let yaml = fs::read_to_string(root.join("deploy/nfpm.yaml"))?;
     let mut config: Value = serde_saphyr::from_str(&yaml)?;
     let is_rpm = format == "rpm";
     let description = text(&config["description"]).to_owned();
@@ -77,7 +77,7 @@ fn configuration(format: &str, built: &Path) -> Result<Value> {
         config["description"] = json!(rest);
     }
     let contents = config["contents"].as_array_mut();
-    let contents = contents.context("deploy/nfpm.yml has no contents")?;
+    let contents = contents.context("deploy/nfpm.yaml has no contents")?;
     contents.retain(|entry| entry["packager"].is_null() || entry["packager"] == format);
     for entry in contents.iter_mut().filter(|entry| is_file(entry)) {
         let path = text(&entry["dst"]).to_owned();
