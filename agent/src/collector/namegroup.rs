@@ -167,7 +167,11 @@ static METRICS: &[GroupMetric] = &[
             fallback: "/proc/<pid>/io read_bytes, else left out",
         },
         facts: &[Fact::Io],
-        write: |_, group, out| out.sample(&[&group.name], group.total.delta.read_bytes),
+        write: |_, group, out| {
+            if let Some(io) = group.total.delta.io() {
+                out.sample(&[&group.name], io.read_bytes);
+            }
+        },
     },
     GroupMetric {
         descriptor: Descriptor {
@@ -180,7 +184,11 @@ static METRICS: &[GroupMetric] = &[
             fallback: "/proc/<pid>/io write_bytes, else left out",
         },
         facts: &[Fact::Io],
-        write: |_, group, out| out.sample(&[&group.name], group.total.delta.write_bytes),
+        write: |_, group, out| {
+            if let Some(io) = group.total.delta.io() {
+                out.sample(&[&group.name], io.write_bytes);
+            }
+        },
     },
     GroupMetric {
         descriptor: Descriptor {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::group::{Gauges, Group, ThreadNames, ThreadUse};
-use crate::process::{self, Delta, Lifecycle, Proportional, Tally};
+use crate::process::{self, Delta, IoAccess, Lifecycle, Proportional, Tally};
 use crate::source::{
     Balances, ExitHook, Fact, HiddenStatistics, KernelTotals, MapStatistics, Origin,
     ProgramStatistics, RunQueueStatistics, RunQueueWaits, SelfTest, Sides, SmapsStatistics,
@@ -17,6 +17,7 @@ pub(super) fn busy() -> Group {
         system_ns: 20_000_000,
         read_bytes: 1 << 60,
         write_bytes: 4096,
+        io_access: IoAccess::Read,
         major_faults: 7,
         minor_faults: 8,
         voluntary_switches: 9,

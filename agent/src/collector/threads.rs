@@ -42,7 +42,7 @@ pub(super) static METRICS: &[GroupMetric] = &[
         facts: &[Fact::Threads],
         write: |_, group, out| {
             write_pair(group, out, ["user", "system"], |named| {
-                [named.used.user_ns, named.used.system_ns].map(Value::Nanoseconds)
+                Some([named.used.user_ns, named.used.system_ns].map(Value::Nanoseconds))
             });
         },
     },
@@ -59,7 +59,8 @@ pub(super) static METRICS: &[GroupMetric] = &[
         facts: &[Fact::Threads, Fact::Io],
         write: |_, group, out| {
             write_pair(group, out, ["read", "write"], |named| {
-                [named.used.read_bytes, named.used.write_bytes].map(Value::from)
+                let io = named.used.io()?;
+                Some([io.read_bytes, io.write_bytes].map(Value::from))
             });
         },
     },
@@ -118,15 +119,15 @@ pub(super) static METRICS: &[GroupMetric] = &[
     },
 ];
 
-/// Writes two samples for each name, which differ in the label between group and thread.
+/// Writes two samples for each name whose values are known. They differ in the label between group and thread.
 fn write_pair(
     group: &Group,
     out: &mut Family<'_>,
     labels: [&str; 2],
-    values: impl Fn(&ThreadUse) -> [Value; 2],
+    values: impl Fn(&ThreadUse) -> Option<[Value; 2]>,
 ) {
     for (name, named) in group.threads.shown() {
-        for (label, value) in labels.into_iter().zip(values(named)) {
+        for (label, value) in labels.into_iter().zip(values(named).into_iter().flatten()) {
             out.sample(&[&group.name, label, name], value);
         }
     }

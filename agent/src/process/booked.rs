@@ -1,6 +1,6 @@
 //! The totals of a process that are booked already.
 
-use super::{Counters, Cpu, Delta, Faults, Io, Switches};
+use super::{Counters, Cpu, Delta, Faults, Io, IoAccess, Switches};
 
 /// Totals booked so far. Each part only rises: a reading that is lower, or missing, changes nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,13 +57,18 @@ fn raise(booked: &mut u64, now: u64) -> u64 {
 impl Booked {
     /// All that is booked.
     pub(super) fn total(&self) -> Delta {
-        Delta::from(&Counters {
+        let is_read = self.io_from == CountFrom::LastReading;
+        let delta = Delta::from(&Counters {
             cpu: self.cpu,
             faults: self.faults,
             io: Some(self.io),
             switches: Some(self.switches),
             run_queue_wait_ns: Some(self.run_queue_wait_ns),
-        })
+        });
+        Delta {
+            io_access: IoAccess::of(is_read.then_some(self.io)),
+            ..delta
+        }
     }
 
     /// Books `now`. Returns the rise.
@@ -85,6 +90,7 @@ impl Booked {
             system_ns: raise(&mut self.cpu.system_ns, cpu.system_ns),
             read_bytes: raise(&mut self.io.read_bytes, io.read_bytes),
             write_bytes: raise(&mut self.io.write_bytes, io.write_bytes),
+            io_access: IoAccess::of(now.io),
             major_faults: raise(&mut self.faults.major, now.faults.major),
             minor_faults: raise(&mut self.faults.minor, now.faults.minor),
             voluntary_switches: raise(&mut self.switches.voluntary, switches.voluntary),
@@ -98,8 +104,9 @@ impl Booked {
     /// Books `now`, as a pass has read it. Returns the rise. A total that the first pass could not read counts from its first
     /// reading: otherwise everything that the process had used until then would appear as one jump.
     pub(super) fn raise_by_pass(&mut self, now: &Counters) -> Delta {
-        let delta = self.raise(now);
+        let mut delta = self.raise(now);
         if now.io.is_none() {
+            delta.io_access = IoAccess::Unreadable;
             self.io_from.fail();
         }
         if now.switches.is_none() {

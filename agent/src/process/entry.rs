@@ -293,7 +293,8 @@ impl Entry {
         ledger: &mut impl Ledger,
     ) -> u64 {
         if self.take_baseline() {
-            self.booked.raise_by_pass(counters);
+            let baseline = self.booked.raise_by_pass(counters);
+            book(ledger, self.account(), baseline.without_use().into());
             return 0;
         }
         let dropped_ns = self.credit_splits(ledger);
@@ -463,9 +464,9 @@ impl Entry {
     }
 }
 
-/// Books `tally` unless it is empty.
+/// Books `tally` unless it says nothing.
 pub(super) fn book(ledger: &mut impl Ledger, account: AccountId, tally: Tally) {
-    if !tally.is_empty() {
+    if tally != Tally::default() {
         ledger.take(Booking::Used(account, &tally));
     }
 }

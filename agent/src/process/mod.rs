@@ -79,4 +79,4 @@ pub use requests::{
 pub use sample::{Memory, Pass, Sample, State, TaskName, ThreadSample};
 pub use statistics::TableStatistics;
 pub use table::Table;
-pub use tally::{Delta, Lifecycle, Tally};
+pub use tally::{Delta, IoAccess, Lifecycle, Tally};

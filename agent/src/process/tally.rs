@@ -1,6 +1,18 @@
 //! Differences of totals: booked to an account, and from there to a group.
 
-use super::Counters;
+use super::{Counters, Io};
+
+/// Whether the storage I/O of processes could ever be read. Sums keep the greatest, so it never falls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IoAccess {
+    /// No pass tried to.
+    #[default]
+    Untried,
+    /// Each pass that tried has failed, and no record held it.
+    Unreadable,
+    /// A pass has read it, or a record held it.
+    Read,
+}
 
 /// Use between two readings. Never negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,6 +25,8 @@ pub struct Delta {
     pub read_bytes: u64,
     /// Bytes written to storage.
     pub write_bytes: u64,
+    /// Whether these bytes are known.
+    pub io_access: IoAccess,
     /// Page faults that needed I/O.
     pub major_faults: u64,
     /// Page faults that needed no I/O.
@@ -63,6 +77,7 @@ impl From<&Counters> for Delta {
             switches,
             run_queue_wait_ns,
         } = counters;
+        let io_access = IoAccess::of(*io);
         let io = io.unwrap_or_default();
         let switches = switches.unwrap_or_default();
         Self {
@@ -70,6 +85,7 @@ impl From<&Counters> for Delta {
             system_ns: cpu.system_ns,
             read_bytes: io.read_bytes,
             write_bytes: io.write_bytes,
+            io_access,
             major_faults: faults.major,
             minor_faults: faults.minor,
             voluntary_switches: switches.voluntary,
@@ -97,7 +113,34 @@ impl From<Lifecycle> for Tally {
     }
 }
 
+impl IoAccess {
+    /// That of totals that a source has reported.
+    pub(super) const fn of(io: Option<Io>) -> Self {
+        match io {
+            Some(_) => Self::Read,
+            None => Self::Untried,
+        }
+    }
+}
+
 impl Delta {
+    /// Storage I/O. `None` if no source could read it for any process: then the bytes are unknown, not 0.
+    pub fn io(&self) -> Option<Io> {
+        let io = Io {
+            read_bytes: self.read_bytes,
+            write_bytes: self.write_bytes,
+        };
+        (self.io_access != IoAccess::Unreadable).then_some(io)
+    }
+
+    /// Nothing used: only whether storage I/O is known.
+    pub(super) fn without_use(&self) -> Self {
+        Self {
+            io_access: self.io_access,
+            ..Self::default()
+        }
+    }
+
     /// User and system time together, nanoseconds.
     pub const fn cpu_ns(&self) -> u64 {
         self.user_ns.saturating_add(self.system_ns)
@@ -111,6 +154,7 @@ impl Delta {
             system_ns,
             read_bytes,
             write_bytes,
+            io_access,
             major_faults,
             minor_faults,
             voluntary_switches,
@@ -121,6 +165,7 @@ impl Delta {
         self.system_ns = self.system_ns.saturating_add(*system_ns);
         self.read_bytes = self.read_bytes.saturating_add(*read_bytes);
         self.write_bytes = self.write_bytes.saturating_add(*write_bytes);
+        self.io_access = self.io_access.max(*io_access);
         self.major_faults = self.major_faults.saturating_add(*major_faults);
         self.minor_faults = self.minor_faults.saturating_add(*minor_faults);
         self.voluntary_switches = self.voluntary_switches.saturating_add(*voluntary_switches);
@@ -161,8 +206,36 @@ impl Tally {
         self.lifecycle.add(lifecycle);
     }
 
-    /// Whether there is nothing to book.
+    /// Whether nothing was used and nothing happened.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let empty = Self::from(self.delta.without_use());
+        *self == empty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_that_one_source_has_read_is_known_and_stays_so() {
+        let of = |io_access| Delta {
+            io_access,
+            ..Delta::default()
+        };
+        let mut sum = of(IoAccess::Untried);
+        assert_eq!(sum.io(), Some(Io::default()), "no process so far");
+        sum.add(&of(IoAccess::Unreadable));
+        assert_eq!(sum.io(), None);
+        sum.add(&Delta::from(&Counters::default()));
+        assert_eq!(sum.io(), None, "a record without it tells nothing");
+        let io = Some(Io::default());
+        sum.add(&Delta::from(&Counters {
+            io,
+            ..Counters::default()
+        }));
+        sum.add(&of(IoAccess::Unreadable));
+        assert_eq!(sum.io(), Some(Io::default()));
+        assert!(Tally::from(sum).is_empty());
     }
 }

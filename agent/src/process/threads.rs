@@ -178,7 +178,7 @@ fn advance<B: Default + std::borrow::BorrowMut<Booked>>(
         .borrow_mut()
         .raise_by_pass(now);
     if is_new && is_older {
-        Delta::default()
+        delta.without_use()
     } else {
         delta
     }

@@ -155,6 +155,7 @@ fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
     let labels = labels.map(|(name, value)| format!("{name}=\"{value}\""));
     let network = group.network.as_deref();
     let payload = network.map(|network| network.total.payload());
+    let io = delta.io().filter(|_| statistics.has(Fact::Io));
     let served = group.served().filter(|_| statistics.has(Fact::Http));
     GroupRow {
         id: group.id,
@@ -164,8 +165,8 @@ fn row(group: &Group, statistics: &SourceStatistics) -> GroupRow {
         threads: group.gauges.threads,
         cpu_seconds: seconds(cpu_ns(delta)),
         resident_bytes: group.gauges.resident_bytes,
-        read_bytes: statistics.has(Fact::Io).then_some(delta.read_bytes),
-        write_bytes: statistics.has(Fact::Io).then_some(delta.write_bytes),
+        read_bytes: io.map(|io| io.read_bytes),
+        write_bytes: io.map(|io| io.write_bytes),
         forks: statistics.has(Fact::Lifecycle).then_some(lifecycle.forks),
         execs: statistics.has(Fact::Lifecycle).then_some(lifecycle.execs),
         sent_bytes: payload.map(|payload| payload.sent_bytes),

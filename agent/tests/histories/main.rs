@@ -205,12 +205,15 @@ fn io_unreadable_at_first_counts_from_its_first_successful_reading() {
         let process = named(&tree, 5, "g").start_ticks(start_ticks);
         process.clone().io(LIFETIME, 10).write();
         tree.make_unreadable(5, "io");
-        assert_eq!(read(&agent), Some(0.0));
-        assert_eq!(read(&agent), Some(0.0));
+        // process-exporter: 0.
+        assert_eq!(read(&agent), None);
+        assert_eq!(read(&agent), None);
         process.clone().io(LIFETIME, 10).write();
         assert_eq!(read(&agent), Some(0.0), "started at {start_ticks}");
         process.clone().io(LIFETIME + 7, 10).write();
         assert_eq!(read(&agent), Some(7.0), "started at {start_ticks}");
+        tree.remove(5);
+        assert_eq!(read(&agent), Some(7.0), "its group is empty");
     }
 }
 

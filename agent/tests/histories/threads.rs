@@ -369,9 +369,12 @@ fn a_thread_whose_io_is_unreadable_has_the_rest() {
     process(&tree, &[worker(6, "t", 2)]).write();
     tree.make_unreadable(5, "task/6/io");
     let scrape = agent.scrape();
-    let mut expected = times(1.0);
-    expected[2..4].fill(0.0);
-    assert_eq!(row(&scrape, "t"), Some((1.0, expected)));
+    let used = |family, label| value(&scrape, family, "t", Some(label));
+    assert_eq!(used("cpu_seconds_total", ("mode", "system")), Some(2.0));
+    for mode in ["read", "write"] {
+        // process-exporter: 0.
+        assert_eq!(used("io_bytes_total", ("iomode", mode)), None);
+    }
     // At the start and at the scrape.
     assert_eq!(scrape.errors(), [0.0, 0.0, 2.0]);
     // The first successful reading is the baseline.

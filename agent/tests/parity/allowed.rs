@@ -62,6 +62,7 @@ const RULES: &[(u32, Rule)] = &[
     (6, an_empty_group_has_no_start),
     (17, threads_count_from_their_birth),
     (23, known_groups_are_reported),
+    (26, unreadable_io_is_absent),
 ];
 
 /// The point that allows the difference.
@@ -117,6 +118,14 @@ fn an_empty_group_has_no_start(case: &Case<'_>) -> bool {
         && case.ours.is_none()
         && case.theirs == Some(-62_135_596_800.0)
         && case.num_procs(case.all_ours) == Some(0.0)
+}
+
+fn unreadable_io_is_absent(case: &Case<'_>) -> bool {
+    let is_io = matches!(
+        case.family(),
+        "read_bytes_total" | "write_bytes_total" | "thread_io_bytes_total"
+    );
+    is_io && case.world.io_broke && case.ours.is_none() && case.theirs == Some(0.0)
 }
 
 /// Theirs counts a thread from its second sight on.
