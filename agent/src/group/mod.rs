@@ -97,10 +97,10 @@ impl Group {
         self.shows_servers |= placement.shows_servers;
     }
 
+    /// Looks at `living`, which the records and the present pass have changed. The gauges are still those of the pass before.
     fn is_foldable(&self) -> bool {
         let filling = &self.filling;
-        let is_in_use = filling.living > 0 || self.gauges.processes > 0;
-        !is_in_use && !self.is_rest() && filling.maker != User::Configuration
+        filling.living == 0 && !self.is_rest() && filling.maker != User::Configuration
     }
 
     /// The user that the group was made for.

@@ -8,7 +8,7 @@
 //! * When no place is free, groups of the user with the most groups are folded, but never for a user with as many. Groups of
 //!   root are folded for other users only while root has more than half.
 //! * Of one user, the longest empty groups go first, and groups that only this user filled go before shared ones. A group with
-//!   a live process, or named by the configuration, is never folded.
+//!   a live process, or named by the configuration, is never folded. A zombie whose exit record came is no live process.
 //!
 //! To fold a group is to add its counters to those of `other`; later bookings of its former processes go there, too. If nothing
 //! can be folded, processes with the new name count as `other`.

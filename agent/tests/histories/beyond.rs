@@ -128,6 +128,25 @@ fn an_item_s_bound_counts_its_groups_and_max_groups_counts_all() {
     );
 }
 
+#[test]
+fn groups_whose_last_process_has_just_ended_make_room_at_the_same_scrape() {
+    let tree = tree();
+    let yaml =
+        "process_names:\n  - {comm: [a0, a1, a2, b0, b1], max_groups: 3, name: '{{.Comm}}'}\n";
+    let agent = Launch::on(&tree).config(yaml).start();
+    for (pid, name) in [(10, "a0"), (11, "a1"), (12, "a2")] {
+        named(&tree, pid, name).start_ticks(later()).write();
+    }
+    let expected = groups(&[("a0", 1), ("a1", 1), ("a2", 1)]);
+    assert_eq!(agent.scrape().groups(), expected);
+    (10..13).for_each(|pid| tree.remove(pid));
+    for (pid, name) in [(20, "b0"), (21, "b1")] {
+        named(&tree, pid, name).start_ticks(later() + 1).write();
+    }
+    let expected = groups(&[("a2", 0), ("b0", 1), ("b1", 1), ("other", 0)]);
+    assert_eq!(agent.scrape().groups(), expected);
+}
+
 /// Two brokers of Kafka: only the arguments behind their classpath differ.
 #[test]
 fn long_names_that_differ_at_their_end_are_two_groups() {
