@@ -4,7 +4,7 @@
 //! Exit codes: 0 success; 1 the agent cannot run, or `check` has found something; 2 bad flags. A second SIGTERM or
 //! SIGINT kills the process.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,10 +30,10 @@ fn main() -> ExitCode {
     let command = match Command::parse_from(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => {
-            match error.code {
-                0 => print(&error.text),
-                _ => complain(&error.text),
+            if error.code == 0 {
+                return print(&error.text, ExitCode::SUCCESS);
             }
+            complain(&error.text);
             return ExitCode::from(error.code);
         }
     };
@@ -54,10 +54,7 @@ fn main() -> ExitCode {
 /// Prints the result of a command, or its error.
 fn printed(result: Result<String, String>) -> ExitCode {
     match result {
-        Ok(text) => {
-            print(&text);
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(&text, ExitCode::SUCCESS),
         Err(message) => {
             complain(&message);
             ExitCode::FAILURE
@@ -65,12 +62,29 @@ fn printed(result: Result<String, String>) -> ExitCode {
     }
 }
 
-/// Prints to standard output. Errors are ignored: the reader of a pipe may have closed it already.
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+/// Prints to standard output. Returns `code`, or failure if the text cannot be written. The reader of a pipe may have closed it
+/// already: that is no failure.
+fn print(text: &str, code: ExitCode) -> ExitCode {
+    let text = format!("{}\n", text.trim_end_matches('\n'));
+    match print_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(&unwritable(&error));
+            ExitCode::FAILURE
+        }
+        _ => code,
+    }
 }
 
-/// Prints to standard error, in the same way.
+fn print_all(bytes: &[u8]) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
+}
+
+fn unwritable(error: &std::io::Error) -> String {
+    format!("standard output cannot be written: {error}")
+}
+
+/// Prints to standard error. Errors are ignored: there is no other place for them.
 fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -78,15 +92,14 @@ fn complain(text: &str) {
 fn check(path: &Path) -> ExitCode {
     let report = check::check(path);
     if report.findings.is_empty() {
-        print(&format!(
+        let text = format!(
             "{}: items: {}, findings: none",
             path.display(),
             report.items
-        ));
-        return ExitCode::SUCCESS;
+        );
+        return print(&text, ExitCode::SUCCESS);
     }
-    print(&report.findings.join("\n"));
-    ExitCode::FAILURE
+    print(&report.findings.join("\n"), ExitCode::FAILURE)
 }
 
 /// Writes the output of `headcount list`.
@@ -244,9 +257,7 @@ fn configuration(grouping: Grouping<'_>) -> Result<Loaded, String> {
 }
 
 fn print_exposition(exposition: &[u8]) -> Result<(), String> {
-    let mut stdout = std::io::stdout();
-    let written = stdout.write_all(exposition).and_then(|()| stdout.flush());
-    written.map_err(|error| format!("standard output cannot be written: {error}"))
+    print_all(exposition).map_err(|error| unwritable(&error))
 }
 
 async fn serve(settings: Settings, flags: &WebFlags) -> Result<(), String> {

@@ -52,6 +52,30 @@ fn check_prints_findings_with_file_line_and_remedy_and_exits_with_1() {
 }
 
 #[test]
+fn result_that_cannot_be_written_is_an_error() {
+    let tree = family();
+    let procfs = format!("-procfs={}", tree.procfs().display());
+    let file = tree.rootfs().join("c.yml");
+    std::fs::write(&file, "process_names: [{comm: [a]}]").unwrap();
+    let file = file.to_str().unwrap();
+    for words in [
+        &["list", &procfs][..],
+        &["list", &procfs, "--explain=1"],
+        &["check", file],
+        &["--help"],
+        &["-man"],
+    ] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headcount"));
+        let output = command.args(words).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        let expected = "standard output cannot be written: No space left on device";
+        assert!(told.starts_with(expected), "{words:?}: {told}");
+    }
+}
+
+#[test]
 fn a_command_is_the_first_word_only() {
     for (words, expected) in [
         (
