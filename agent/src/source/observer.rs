@@ -225,6 +225,11 @@ impl Observer {
         self.procfs.brief_facts(id)
     }
 
+    /// Counts a live process that `/proc` does not show as a read error.
+    pub fn count_concealed(&mut self, id: ProcessId) {
+        self.procfs.count_concealed(id.tgid);
+    }
+
     /// Begins an answer that shows single processes: slow command lines get a new time budget.
     pub fn begin_view(&mut self) {
         self.procfs.begin_view();

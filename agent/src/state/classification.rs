@@ -24,13 +24,16 @@ pub(super) fn classify(pipeline: &mut Pipeline, deferred: &mut Deferred<ProcessI
     unclassified.sort_by_key(|one| pipeline.grouper.is_in_rest(one.account));
     let wanted = unclassified.iter().map(|one| one.id).collect();
     let cgroup_ids = pass.cgroup_ids(&wanted);
+    pipeline.notes.concealed.begin();
     let mut classification = Classification {
         pipeline,
         deferred,
         cgroup_ids,
+        pass_ns: pass.started_ns,
     };
     let long = classification.classify_ordinary(unclassified);
     classification.classify_long(long);
+    pipeline.notes.concealed.end();
 }
 
 /// The decisions after one pass.
@@ -39,6 +42,8 @@ struct Classification<'a> {
     deferred: &'a mut Deferred<ProcessId>,
     /// The cgroup v2 ids of the undecided processes, from the pass.
     cgroup_ids: HashMap<ProcessId, u64>,
+    /// When the pass began, nanoseconds since boot.
+    pass_ns: u64,
 }
 
 impl Classification<'_> {
@@ -107,6 +112,12 @@ impl Classification<'_> {
                 self.pipeline.notes.unread += 1;
                 place_unanswered(self.pipeline, &now);
             }
+            (Some(now), Err(error))
+                if error.is_gone() && self.pipeline.notes.concealed.note(now.id, self.pass_ns) =>
+            {
+                self.pipeline.observer.count_concealed(now.id);
+                place_unanswered(self.pipeline, &now);
+            }
             // The process has just ended, or can be read at another time: it waits. The next pass tries again or finds that it
             // is gone; with kernel programs, its exec record decides when its exit record comes.
             (_, Err(error)) => self.pipeline.notes.unread += usize::from(!error.is_gone()),
@@ -138,7 +149,7 @@ impl Classification<'_> {
     }
 }
 
-/// Decides a process whose files do not answer: by its exec record, else by its birth, else by its readable files. The decision
+/// Decides a process whose files do not answer or are concealed: by its exec record, else by its birth, else by its readable files. The decision
 /// holds until the files answer.
 fn place_unanswered(pipeline: &mut Pipeline, one: &Unclassified) {
     let Pipeline {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::concealed::Concealed;
 use super::crowded::Crowded;
 use crate::group::Grouper;
 use crate::host::monotonic_ns;
@@ -18,16 +19,19 @@ pub(super) struct PassNotes {
     pub(super) last_ns: Option<u64>,
     /// Live processes that the last pass could not read or name.
     pub(super) unread: usize,
+    /// Live processes of the last pass that `/proc` does not show.
+    pub(super) concealed: Concealed,
     /// The error of the last pass, or of a drain since then.
     pub(super) error: Option<String>,
 }
 
 impl PassNotes {
-    pub(super) const fn new(began_ns: u64) -> Self {
+    pub(super) fn new(began_ns: u64) -> Self {
         Self {
             began_ns,
             last_ns: None,
             unread: 0,
+            concealed: Concealed::default(),
             error: None,
         }
     }
@@ -49,7 +53,7 @@ impl PassNotes {
                 self.unread
             )
         });
-        error.chain(unread)
+        error.chain(unread).chain(self.concealed.reason())
     }
 }
 

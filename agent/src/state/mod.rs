@@ -19,6 +19,7 @@ mod balance;
 mod budget;
 mod candidates;
 mod classification;
+mod concealed;
 mod crowded;
 mod early;
 mod gunicorn;

@@ -72,12 +72,17 @@ impl Agent {
     /// The same by root, where the kernel is not as it should be. It looks at the tests' own programs only, each in the group
     /// of its name: other processes of the machine take no group from them.
     pub(crate) fn start_in(surroundings: Surroundings, flags: &[&str]) -> Self {
+        Self::start_in_as(&Rights::root(), surroundings, flags)
+    }
+
+    /// The same with these rights.
+    pub(crate) fn start_in_as(rights: &Rights, surroundings: Surroundings, flags: &[&str]) -> Self {
         // Where lockdown hides the arguments of one that is gone, its comm stands for them.
         let own = format!(
             "process_names: [{{name: '{{{{.Comm}}}}', cmdline: ['^({}/|[a-zA-Z]+[0-9a-f]+x[0-9a-f]+$)']}}]",
             program::folder().display()
         );
-        Self::spawn(&Rights::root(), surroundings, flags, Some(&own)).serving()
+        Self::spawn(rights, surroundings, flags, Some(&own)).serving()
     }
 
     /// One that must end by itself, with the code for an error: the last line of its log.

@@ -43,6 +43,8 @@ pub(crate) struct Surroundings {
     pub(crate) judge: Option<Judge>,
     pub(crate) types: Types,
     pub(crate) tracefs: Tracefs,
+    /// Whether `/proc` shows a process only to its user.
+    pub(crate) hides_processes: bool,
     /// Bytes of memory that may be locked.
     pub(crate) locked_memory: Option<u64>,
     /// Bytes that a file may have.
@@ -72,10 +74,11 @@ impl Surroundings {
             Types::File(path) => Some(CString::new(path.as_os_str().as_bytes()).unwrap()),
             Types::AsTheyAre | Types::Hidden => None,
         };
-        if !matches!(
+        let is_unchanged = matches!(
             (&self.types, &self.tracefs),
             (Types::AsTheyAre, Tracefs::AsItIs)
-        ) {
+        );
+        if !is_unchanged || self.hides_processes {
             // SAFETY: system calls only, between fork and exec.
             unsafe { command.pre_exec(own_mounts) };
         }
@@ -97,6 +100,10 @@ impl Surroundings {
             Tracefs::Hidden => unsafe {
                 command.pre_exec(|| hide(c"/sys/kernel/tracing").and(hide(c"/sys/kernel/debug")));
             },
+        }
+        if self.hides_processes {
+            // SAFETY: a system call, between fork and exec.
+            unsafe { command.pre_exec(mount_proc_that_hides) };
         }
         if let Some(bytes) = self.locked_memory {
             // SAFETY: a system call, between fork and exec.
@@ -143,6 +150,21 @@ fn mount_tracefs() -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(()),
         other => other,
     }
+}
+
+fn mount_proc_that_hides() -> io::Result<()> {
+    // To members of the group, all processes are shown; root is in group 0.
+    let options = c"hidepid=2,gid=1".as_ptr().cast();
+    // SAFETY: strings with a NUL that outlive the call.
+    one(unsafe {
+        libc::mount(
+            c"proc".as_ptr(),
+            c"/proc".as_ptr(),
+            c"proc".as_ptr(),
+            0,
+            options,
+        )
+    })
 }
 
 fn mount(

@@ -107,6 +107,12 @@ impl Failures {
         }
     }
 
+    /// Counts a process that seems to be gone, but is known to live.
+    pub(super) fn count_concealed(&mut self, tgid: u32) {
+        self.counts.procread += 1;
+        log::debug!("process {tgid} lives, but the procfs root does not show it");
+    }
+
     /// Counts a process of which one fact could not be read; a further fact of the same process in a pass counts no more.
     pub(super) fn count_partial(&mut self, tgid: u32) {
         self.counts.partial += u64::from(self.partial.insert(tgid));

@@ -250,6 +250,11 @@ impl Procfs {
         self.facts.read_brief(&mut self.access, id)
     }
 
+    /// Counts a process as a read error that is known to live although the procfs root does not show it.
+    pub fn count_concealed(&mut self, tgid: u32) {
+        self.access.failures.count_concealed(tgid);
+    }
+
     /// Begins a new answer: the time for command lines that are slow to read starts anew.
     pub fn begin_view(&mut self) {
         self.viewers.begin();

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use rustix::thread::CapabilitySet;
+
 use super::{NEEDED, exit_hook, goes_on, judging, text};
 use crate::agent::Agent;
 use crate::bpf_calls::{Call, Verdict};
+use crate::exposition::Samples;
 use crate::group::Lives;
 use crate::program::Program;
+use crate::rights::Rights;
 use crate::runner::table;
 use crate::surroundings::Surroundings;
 use crate::tests::{alive_within, within};
@@ -16,6 +20,7 @@ use crate::tier::{ITERATOR, SWITCH, Tier};
 table![
     from_the_start for NEEDED,
     for_a_while for NEEDED,
+    processes_that_proc_hides_are_grouped_by_their_exec_records_and_reported for NEEDED,
 ];
 
 fn from_the_start(_: &'static Tier) {
@@ -75,4 +80,29 @@ fn for_a_while(_: &'static Tier) {
         });
         assert_eq!(agent.health(), ("ok".to_owned(), vec![]));
     }
+}
+
+/// `/proc` with `hidepid`, for an agent without CAP_SYS_PTRACE: the iterator alone shows the processes of others.
+fn processes_that_proc_hides_are_grouped_by_their_exec_records_and_reported(_: &'static Tier) {
+    let surroundings = Surroundings {
+        hides_processes: true,
+        ..Surroundings::default()
+    };
+    let rights = Rights::root_with(CapabilitySet::BPF | CapabilitySet::PERFMON);
+    let agent = Agent::start_in_as(&rights, surroundings, &["--accounting=iterator"]);
+    let program = Program::new("concealed");
+    let mut running = program.work();
+    let used_ns = running.ask("spin 20000000");
+    let errors = |samples: &Samples| samples.the("namedprocess_scrape_procread_errors", &[]);
+    let before = errors(&agent.scrape());
+    agent.await_one(&program.name);
+    assert!(errors(&agent.scrape()) > before);
+    let is_it = |text: &&String| text.contains("hidepid") && text.contains("CAP_SYS_PTRACE");
+    assert_eq!(agent.warnings().iter().filter(is_it).count(), 1);
+    let (status, reasons) = agent.health();
+    assert_eq!(status, "degraded");
+    assert_eq!(reasons.iter().filter(is_it).count(), 1, "{reasons:?}");
+    let found_ns = agent.scrape().group(&program.name).cpu_ns();
+    assert_eq!(alive_within(&ITERATOR, found_ns, used_ns), Ok(()));
+    running.finish();
 }
