@@ -284,3 +284,37 @@ fn certificate_and_key_must_belong_together() {
     let expected = "--web.config.file: DIR/web.yml:2: cert_file: certificate and key do not work: ";
     assert!(refused.starts_with(expected), "{refused}");
 }
+
+#[test]
+fn key_that_cannot_be_used_is_refused_with_a_remedy() {
+    let encrypted = "encrypted keys are not supported; decrypt it with `openssl pkey ";
+    let unsupported =
+        "no key that is supported; expected RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519";
+    let p521 = "-----BEGIN PRIVATE KEY-----\n\
+        MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIBJCNOk6oUfi6W0UBZ\n\
+        wmyqo58zXQJTCMtLkQlq3CJd3ipfv5uWdu3CAor9VT0GBS6MvRcIqkaUO62ncZf9\n\
+        51sRGQmhgYkDgYYABAGXuCG1OANs9GzJq5GRU8mcNZJPTjakptmA68VBIRYdiDir\n\
+        9ne+jdPh5fWYvD7cM/CMsd5yKwrUyXIWzwscQq5WWwB4xGqP6dEBJkZ5jSoJ0QHw\n\
+        JbmmZTe1OQdpRlgByzorzsC9S59vCAHXGjQPgEhgV3Uaiz6IdZlo3oaARceVg8WO\n\
+        GQ==\n\
+        -----END PRIVATE KEY-----\n";
+    let older = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0123\n\n\
+        AAAA\n-----END RSA PRIVATE KEY-----\n";
+    let pkcs8 =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for (key, expected) in [
+        (older, encrypted),
+        (pkcs8, encrypted),
+        (p521, unsupported),
+        ("", "has no private key in PEM"),
+    ] {
+        let site = Site::secure(TLS, &Authority::new());
+        site.write("key.pem", key);
+        let refused = site.refused();
+        let place = "--web.config.file: DIR/web.yml:3: key_file: DIR/key.pem: ";
+        assert!(
+            refused.starts_with(&format!("{place}{expected}")),
+            "{refused}"
+        );
+    }
+}

@@ -20,6 +20,11 @@ use crate::config::{ConfigError, Text, WebConfig};
 
 /// The protocol offered by ALPN.
 const PROTOCOL: &[u8] = b"http/1.1";
+/// The keys that rustls with ring has.
+const KEYS: &str =
+    "no key that is supported; expected RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519";
+const ENCRYPTED: &str = "encrypted keys are not supported; decrypt it with `openssl pkey -in KEY -out PLAIN_KEY`, and let only the \
+                         agent's user read the result";
 const CURVES: [(&str, NamedGroup); 3] = [
     ("X25519", NamedGroup::X25519),
     ("CurveP256", NamedGroup::secp256r1),
@@ -36,6 +41,13 @@ pub(super) fn server_config(
     let provider = Arc::new(provider(config, tls)?);
     let chain = reader.certificates(&tls.cert)?;
     let key = reader.key(&tls.key)?;
+    if provider
+        .key_provider
+        .load_private_key(key.clone_key())
+        .is_err()
+    {
+        return Err(reader.unusable(&tls.key, KEYS));
+    }
     let authorities = match &tls.client_ca {
         Some(pem) => Some(reader.authorities(pem)?),
         None => None,
@@ -147,6 +159,7 @@ impl PemReader<'_> {
     fn key(&mut self, pem: &Pem) -> Result<PrivateKeyDer<'static>, ConfigError> {
         let text = self.text(pem)?;
         PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+            _ if is_encrypted(&text) => self.unusable(pem, ENCRYPTED),
             pem::Error::NoItemsFound => self.unusable(pem, "has no private key in PEM"),
             error => self.unusable(pem, &error.to_string()),
         })
@@ -178,6 +191,13 @@ impl PemReader<'_> {
         };
         self.config.unusable(pem.line(), pem.key(), cause)
     }
+}
+
+/// Whether PEM holds an encrypted key: one of OpenSSL's older format, or of PKCS#8.
+fn is_encrypted(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.contains("\nProc-Type: 4,ENCRYPTED")
+        || text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
 }
 
 #[cfg(test)]
