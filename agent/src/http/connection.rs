@@ -14,20 +14,25 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::admission::{ConnectionPhase, ConnectionSlot, Timeout, Watch, Watched};
 use super::routes::respond;
 use super::service::Service;
 use super::web::Web;
 
+/// First byte of the record with which a client begins TLS (`ContentType::handshake`).
+const TLS_HANDSHAKE: u8 = 0x16;
+/// The answer to any other first byte, as Go's servers give it.
+const PLAIN_REFUSED: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
 /// How a connection ended.
 enum ConnectionEnd {
-    /// The TLS handshake failed: the client does not speak TLS, or not a version or suite that the agent accepts.
+    /// The TLS handshake failed: the client ended it, or speaks no version or suite that the agent accepts.
     NotSecured(io::Error),
     Closed(Result<(), hyper::Error>),
     TimedOut(ConnectionPhase),
@@ -82,24 +87,33 @@ pub(super) async fn drive<S>(
 }
 
 /// Returns the TLS stream if the handshake completes before the deadline of [`Watch`], an eviction or `stop`. The
-/// configuration is the one that applies now: [`Web`] rereads changed files first.
+/// configuration is the one that applies now: [`Web`] rereads changed files first. A client that does not speak TLS is refused.
 async fn tls_handshake<S>(
-    stream: S,
+    mut stream: S,
     watch: &Watch,
     web: &Arc<Web>,
     service: &Service,
     mut stop: watch::Receiver<bool>,
-) -> Result<TlsStream<S>, ConnectionEnd>
+) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ConnectionEnd>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let accepted = async {
+        let first = stream.read_u8().await?;
+        if first != TLS_HANDSHAKE {
+            refuse_plain(stream, service).await;
+            return Ok(None);
+        }
+        let (reader, writer) = tokio::io::split(stream);
+        let reader = AsyncReadExt::chain(io::Cursor::new([first]), reader);
+        let stream = tokio::io::join(reader, writer);
         let access = web.current(&service.counters).await;
         let Some(config) = &access.tls else {
             // Unreachable: `Web` rejects a reread configuration without TLS if the first one had TLS.
             return Err(io::ErrorKind::Unsupported.into());
         };
-        TlsAcceptor::from(Arc::clone(config)).accept(stream).await
+        let acceptor = TlsAcceptor::from(Arc::clone(config));
+        acceptor.accept(stream).await.map(Some)
     };
     let too_late = async {
         match watch.deadline() {
@@ -108,10 +122,22 @@ where
         }
     };
     tokio::select! {
-        accepted = accepted => accepted.map_err(ConnectionEnd::NotSecured),
+        accepted = accepted => match accepted {
+            Ok(stream) => stream.ok_or(ConnectionEnd::Closed(Ok(()))),
+            Err(error) => Err(ConnectionEnd::NotSecured(error)),
+        },
         () = too_late => Err(ConnectionEnd::TimedOut(watch.now().0)),
         () = watch.evicted() => Err(ConnectionEnd::Evicted),
         _ = stop.wait_for(|stop| *stop) => Err(ConnectionEnd::Closed(Ok(()))),
+    }
+}
+
+/// Answers a client that does not speak TLS. Then reads the rest of its request: otherwise closing would discard the answer.
+async fn refuse_plain(mut stream: impl AsyncRead + AsyncWrite + Unpin, service: &Service) {
+    service.counters.count_request(StatusCode::BAD_REQUEST);
+    if stream.write_all(PLAIN_REFUSED).await.is_ok() && stream.shutdown().await.is_ok() {
+        let mut rest = stream.take(service.limits.header_bytes as u64);
+        let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
     }
 }
 

@@ -102,17 +102,37 @@ fn metrics_are_served_over_tls() {
 }
 
 #[test]
-fn plain_http_learns_nothing_from_a_tls_port() {
+fn plain_http_at_a_tls_port_is_told_so_and_learns_nothing_else() {
     let authority = Authority::new();
     let site = Site::secure(TLS, &authority);
     let agent = site.start();
-    let heard = exchange(&mut connect(agent.address), "/metrics", "").unwrap_or_default();
-    assert!(heard.len() < 16 && !heard.contains("HTTP"), "{heard:?}");
-    let metrics = Client::new(&authority)
-        .ask(agent.address, "/metrics")
-        .unwrap();
-    let failures = value(metrics.body, "headcount_http_tls_handshake_failures_total");
-    assert!(failures >= 1.0);
+    let heard = exchange(&mut connect(agent.address), "/metrics", "").unwrap();
+    assert_eq!(
+        heard,
+        "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+    );
+    let client = Client::new(&authority);
+    let metrics = client.ask(agent.address, "/metrics").unwrap().body;
+    let metrics = Scrape::parse(metrics);
+    let refused = metrics.value("headcount_http_requests_total", &[("code", "400")]);
+    assert_eq!(refused, Some(1.0));
+}
+
+#[test]
+fn client_that_ends_the_tls_handshake_is_counted() {
+    let authority = Authority::new();
+    let site = Site::secure(TLS, &authority);
+    let agent = site.start();
+    assert!(
+        Client::new(&Authority::new())
+            .ask(agent.address, "/")
+            .is_err()
+    );
+    let client = Client::new(&authority);
+    until("the count of the handshake", || {
+        let metrics = client.ask(agent.address, "/metrics").unwrap().body;
+        value(metrics, "headcount_http_tls_handshake_failures_total") >= 1.0
+    });
 }
 
 #[test]
