@@ -147,7 +147,7 @@ fn targets_of(flags: &TargetsFlags) -> Result<String, String> {
     let fan_in = config.fan_in.as_ref().filter(|one| one.has_source());
     let fan_in = fan_in.ok_or_else(|| {
         let path = flags.config_path.display();
-        format!("{path}: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd, gorouters or nats")
+        format!("{path}: fan_in names no source of instances, so nothing is asked; write routes_file, file_sd, gorouters or nats, or scrape: in an item of process_names")
     })?;
     let classifier = Classifier::new(&config).map_err(|error| error.to_string())?;
     let host = Host::detect(&flags.procfs, &flags.rootfs).map_err(|error| error.to_string())?;

@@ -13,6 +13,8 @@ use super::yaml::{self, Pair, YamlNode, YamlValue};
 use super::{Config, ConfigError, Fault, Item, Key, Text, Warning, labels, scrape};
 
 const TOP: &str = "process_names";
+/// Beginning of the keys that only hold anchors, as in files of other programs.
+const EXTENSION: &str = "x-";
 const LIST: &str = "a list of strings (in brackets, or each behind a dash)";
 
 /// Parses `text`, the content of the file `path`.
@@ -92,6 +94,7 @@ fn sections<'n>(
             {
                 problems.warn_elsewhere(key, GOROUTERS, write);
             }
+            YamlValue::Scalar(text) if text.starts_with(EXTENSION) => {}
             _ => problems.warn_unknown(key, &[TOP, FAN_IN]),
         }
     }

@@ -58,10 +58,16 @@ pub(super) fn read_config(path: &Path) -> Result<String, ConfigError> {
             .take(good)
             .filter(|byte| **byte == b'\n')
             .count();
+        let is_utf16 = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+        let found = if is_utf16 {
+            "text in utf-16"
+        } else {
+            "bytes that are not utf-8"
+        };
         ConfigError::Syntax {
             path: path.to_owned(),
             line: newlines + 1,
-            cause: "found bytes that are not utf-8".to_owned(),
+            cause: format!("found {found}; save the file as utf-8"),
         }
     })?;
     Ok(text

@@ -144,6 +144,14 @@ fn unknown_keys_are_accepted_and_said() {
 }
 
 #[test]
+fn extension_keys_that_hold_anchors_are_no_mistake() {
+    let config = parse("x-db: &db [postgres]\nprocess_names:\n- comm: *db\n  x-y: z\n").unwrap();
+    assert_eq!(texts(&config.items[0].comm).unwrap(), ["postgres"]);
+    let said: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["/etc/x.yml:4: unknown key \"x-y\" is ignored"]);
+}
+
+#[test]
 fn labels() {
     let config = parse(
         "process_names:\n- comm: [a]\n  labels: {unit: '{{.Unit}}', _a1: b, unit: 7}\n  max_groups: 9\n\
@@ -424,7 +432,7 @@ fn files() {
     assert_eq!(
         bytes,
         format!(
-            "{}:2: not valid yaml: found bytes that are not utf-8",
+            "{}:2: not valid yaml: found bytes that are not utf-8; save the file as utf-8",
             at(&path)
         )
     );

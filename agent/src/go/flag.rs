@@ -18,7 +18,7 @@ pub(crate) enum FlagKind {
 pub(crate) struct StrayWord {
     /// The word.
     pub(crate) word: String,
-    /// The flag before it, as typed.
+    /// The flag before it, as typed, with its value behind an equals sign.
     pub(crate) after: Option<String>,
 }
 
@@ -44,18 +44,21 @@ pub(crate) fn rewrite(
         let name = flag.split('=').next().unwrap_or_default();
         let known = kind(name);
         let mut rewritten = format!("--{flag}");
+        let mut typed = word.clone();
         if known == Some(FlagKind::TakesValue)
             && !flag.contains('=')
             && let Some(value) = words.next()
         {
-            rewritten.push('=');
-            rewritten.push_str(&value);
+            for text in [&mut rewritten, &mut typed] {
+                text.push('=');
+                text.push_str(&value);
+            }
         }
         out.push(rewritten);
         if known.is_none() {
             break;
         }
-        before = Some(word);
+        before = Some(typed);
     }
     Ok(out)
 }

@@ -384,7 +384,8 @@ fn targets_without_a_source_is_an_error() {
     let ended = with_file(&folder, &["targets", "-config.path"]);
     assert_eq!(ended.code, Some(1));
     assert!(
-        ended.stderr[0].contains("fan_in names no source"),
+        ended.stderr[0].contains("fan_in names no source")
+            && ended.stderr[0].contains("scrape: in an item"),
         "{ended:#?}"
     );
 }

@@ -72,7 +72,19 @@ fn a_broken_configuration_is_refused_with_file_line_found_and_expected() {
     let latin1 = refused(b"process_names:\n  - comm: [caf\xe9]\n");
     assert_eq!(
         latin1,
-        "FILE:2: not valid yaml: found bytes that are not utf-8"
+        "FILE:2: not valid yaml: found bytes that are not utf-8; save the file as utf-8"
+    );
+}
+
+#[test]
+fn configuration_in_utf16_is_refused_with_a_remedy() {
+    let utf16: Vec<u8> = "\u{feff}process_names: []\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert_eq!(
+        refused(&utf16),
+        "FILE:1: not valid yaml: found text in utf-16; save the file as utf-8"
     );
 }
 

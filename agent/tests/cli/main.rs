@@ -65,7 +65,7 @@ fn help_into_a_closed_pipe_is_no_error() {
 
 #[test]
 fn mistakes_on_the_command_line_end_with_2() {
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["-nonsense"], "unexpected argument '--nonsense' found"),
         (
             &["-config.pth=x"],
@@ -79,6 +79,14 @@ fn mistakes_on_the_command_line_end_with_2() {
         ),
         (
             &["-procfs=/x", "y"],
+            "found the word \"y\", expected a flag",
+        ),
+        (
+            &["-procnames", "a,", "b"],
+            "found the word \"b\" after -procnames=a,; a list is one argument, without spaces: -procnames=a,b",
+        ),
+        (
+            &["-procfs", "/x", "y"],
             "found the word \"y\", expected a flag",
         ),
         (

@@ -69,6 +69,9 @@ pub(in crate::config) fn parse<P: Parser>(
 fn explain(stray: &StrayWord) -> String {
     let word = &stray.word;
     match &stray.after {
+        Some(flag) if flag.ends_with(',') || word.starts_with(',') => format!(
+            "found the word {word:?} after {flag}; a list is one argument, without spaces: {flag}{word}"
+        ),
         Some(flag) if !flag.contains('=') => format!(
             "found the word {word:?} after {flag}, which takes its value behind an equals sign: {flag}={word}"
         ),
