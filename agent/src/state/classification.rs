@@ -149,8 +149,8 @@ impl Classification<'_> {
     }
 }
 
-/// Decides a process whose files do not answer or are concealed: by its exec record, else by its birth, else by its readable files. The decision
-/// holds until the files answer.
+/// Decides a process whose files do not answer or are concealed: by its exec record, else by its birth, else by its readable
+/// files. The decision holds until the files answer.
 fn place_unanswered(pipeline: &mut Pipeline, one: &Unclassified) {
     let Pipeline {
         observer,
