@@ -90,7 +90,7 @@ fn processes_that_proc_hides_are_grouped_by_their_exec_records_and_reported(_: &
     };
     let rights = Rights::root_with(CapabilitySet::BPF | CapabilitySet::PERFMON);
     let agent = Agent::start_in_as(&rights, surroundings, &["--accounting=iterator"]);
-    let program = Program::new("concealed");
+    let program = Program::new("hides");
     let mut running = program.work();
     let used_ns = running.ask("spin 20000000");
     let errors = |samples: &Samples| samples.the("namedprocess_scrape_procread_errors", &[]);
