@@ -45,6 +45,8 @@ pub(crate) struct Program {
 impl Program {
     /// `tag` is at most five letters; the runner's number and a counter follow it.
     pub(crate) fn new(tag: &str) -> Self {
+        // Longer ones fit a comm as long as these numbers are small.
+        assert!(tag.len() <= 5, "{tag} is longer than five letters");
         let nth = NAMES.fetch_add(1, Ordering::Relaxed);
         let name = format!("{tag}{:x}x{nth:x}", std::process::id());
         assert!(name.len() <= 15, "{name} is longer than a comm");

@@ -83,7 +83,7 @@ fn by_cgroup(resident: &Program) -> String {
 /// The agent has no exec record of the resident, which is older. Where all cgroups have version 1, exec records carry no
 /// cgroup: the short programs have none then.
 fn living_process_in_a_cgroup_gives_its_paths_to_short_lived_ones(tier: &'static Tier) {
-    let (resident, short) = (Program::new("reside"), Program::new("short"));
+    let (resident, short) = (Program::new("resid"), Program::new("short"));
     let cgroup = Cgroup::new(&resident.name);
     let running = resident.work();
     cgroup.take(running.pid());
@@ -108,7 +108,7 @@ fn living_process_in_a_cgroup_gives_its_paths_to_short_lived_ones(tier: &'static
 
 /// The last process that was seen alive is in a control group, and the short ones are not.
 fn living_process_in_another_cgroup_gives_no_paths(tier: &'static Tier) {
-    let (resident, short) = (Program::new("reside"), Program::new("short"));
+    let (resident, short) = (Program::new("resid"), Program::new("short"));
     let agent = Agent::start_with(tier, &[], Some(&by_cgroup(&resident)));
     let cgroup = Cgroup::new(&resident.name);
     // It is in there whenever the agent looks.
@@ -138,8 +138,8 @@ fn run_in(cgroup: &Cgroup, outside: &Program, short: &Program) {
 /// As for a job: no other process is ever in it.
 fn short_lived_programs_alone_in_a_cgroup_have_its_paths(tier: &'static Tier) {
     let (marker, outside, short) = (
-        Program::new("marker"),
-        Program::new("outside"),
+        Program::new("mark"),
+        Program::new("outer"),
         Program::new("alone"),
     );
     let agent = Agent::start_with(tier, &[], Some(&by_cgroup(&marker)));
@@ -162,8 +162,8 @@ fn short_lived_programs_alone_in_a_cgroup_have_its_paths(tier: &'static Tier) {
 /// The cgroup of each is removed as soon as it has ended.
 fn short_lived_programs_in_cgroups_that_go_with_them_are_right_or_counted(tier: &'static Tier) {
     let (marker, outside, short) = (
-        Program::new("marker"),
-        Program::new("outside"),
+        Program::new("mark"),
+        Program::new("outer"),
         Program::new("gone"),
     );
     let agent = Agent::start_with(tier, &[], Some(&by_cgroup(&marker)));

@@ -245,7 +245,7 @@ fn thread_with_lower_id_than_its_process_is_counted_once(tier: &'static Tier) {
     let program = Program::new("low");
     let mut running = program.start("low-thread-ids", &[&CHILDREN.to_string(), "20000000"]);
     running.await_line("there");
-    let mut crowd = Program::new("between").start("crowd", &[&scaled(4000).to_string()]);
+    let mut crowd = Program::new("among").start("crowd", &[&scaled(4000).to_string()]);
     crowd.await_line("there");
     running.tell("go");
     let used_ns = CHILDREN as f64 * 20e6;

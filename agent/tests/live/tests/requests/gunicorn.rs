@@ -252,12 +252,12 @@ fn an_application_between_two_scrapes_is_counted(tier: &Tier) {
     if !is_counted(&agent) {
         return;
     }
-    let mut gunicorn = Gunicorn::start("gbrief");
+    let mut gunicorn = Gunicorn::start("gbrie");
     gunicorn.tell("brief 3");
     let worker = gunicorn.worker();
     gunicorn.tell(&format!("kill {worker} {}", libc::SIGABRT));
     // It has ended before the first scrape; another one takes its place in the value.
-    let other = Gunicorn::start("gother");
+    let other = Gunicorn::start("gothe");
     std::mem::replace(&mut gunicorn.arbiter, other.arbiter).finish();
     gunicorn.check(&agent, 0, 2.0, &[("error", 1.0), ("timeout", 1.0)]);
     gunicorn.arbiter.finish();
