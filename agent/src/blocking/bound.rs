@@ -53,7 +53,7 @@ impl Bound {
 #[derive(Debug)]
 pub(crate) struct HeldUp<K, R> {
     bound: Bound,
-    /// The key of the file that a reader waits for, the user who is charged for the reader, and the reader.
+    /// One entry for each reader: the key of its file, the user whose share of readers it takes, and the reader itself.
     readers: Vec<(K, u32, R)>,
     refused: u64,
 }

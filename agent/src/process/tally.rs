@@ -228,7 +228,7 @@ mod tests {
         sum.add(&of(IoAccess::Unreadable));
         assert_eq!(sum.io(), None);
         sum.add(&Delta::from(&Counters::default()));
-        assert_eq!(sum.io(), None, "a record without it tells nothing");
+        assert_eq!(sum.io(), None, "a record without I/O changes nothing");
         let io = Some(Io::default());
         sum.add(&Delta::from(&Counters {
             io,

@@ -69,9 +69,9 @@ fn result_that_cannot_be_written_is_an_error() {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headcount"));
         let output = command.args(words).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{words:?}: {output:?}");
-        let told = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         let expected = "standard output cannot be written: No space left on device";
-        assert!(told.starts_with(expected), "{words:?}: {told}");
+        assert!(stderr.starts_with(expected), "{words:?}: {stderr}");
     }
 }
 

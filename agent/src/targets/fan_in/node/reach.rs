@@ -8,7 +8,7 @@
 //! | | all addresses | the lowest IPv4 address of the namespace that is not forbidden, then the lowest such IPv6 address |
 //!
 //! A listener on all IPv4 addresses is asked at IPv4 only. One on all IPv6 addresses may accept IPv6 only, which the tables of `/proc`
-//! do not tell.
+//! do not show.
 //!
 //! Any user can create a network namespace and own any address there. So these addresses are forbidden in another namespace:
 //! loopback, link-local and multicast addresses, and those of the agent's own namespace.
